@@ -1,0 +1,75 @@
+package rio
+
+import "syscall"
+
+const errCanceled = -int32(syscall.ECANCELED)
+
+// cancel asks for o's end, if it is still the operation of that generation (0: whatever it is). Nothing resolves
+// here but what the kernel doesn't have: the CQE of the operation says how it ended. why are phase bits that say
+// on whose account.
+func (r *Ring) cancel(o *op, gen uint64, why uint64) {
+	r.lock()
+	if phase, same := o.current(gen); !same || phase&(isDone|isHanded) != 0 {
+		r.unlock()
+		return
+	}
+	r.doom(o, why)
+	r.unlock()
+	r.started()
+	r.flush()
+	r.reap()
+}
+
+// doom marks o, and takes it out of where it is held back or asks the kernel for it. The kernel may miss it: a request
+// between two states is in none of its lists, so the sweeper asks again until the CQE is there. Under both locks.
+func (r *Ring) doom(o *op, why uint64) {
+	if o.state.Or(isCancelled|why)&isCancelled == 0 {
+		r.cancelling.Add(1)
+	}
+	switch {
+	case o.fate&fateAbsorb != 0: // its CQE is still to come
+	case o.in != nil:
+		r.cut(o.in, o)
+	default:
+		r.askCancel(o)
+	}
+}
+
+// askCancel queues a cancel for o. It takes no ticket: it may only get into the queue if there is room, and its own CQE
+// is the one more that the kernel keeps (IORING_FEAT_NODROP) should there be none in the CQ. Under both locks.
+func (r *Ring) askCancel(o *op) {
+	if r.k.SQ.Room() == 0 || r.broken() != nil {
+		return // the sweeper will
+	}
+	q := cancels(r.userData(o))
+	r.k.SQ.Claim().Fill(&q, controlData)
+	r.tail.Store(r.k.SQ.Publish())
+}
+
+// recancel asks once more for everything that was asked for and has not ended.
+func (r *Ring) recancel() {
+	r.lock()
+	for i := range r.table {
+		o := r.table[i].op
+		if o != nil && o.in == nil && o.fate&(fateAbsorb|fateLost) == 0 && o.state.Load()&(isCancelled|isDone) == isCancelled {
+			r.askCancel(o)
+		}
+	}
+	r.unlock()
+	r.flush()
+	r.reap()
+}
+
+// cancelWhere cancels every operation that which picks.
+func (r *Ring) cancelWhere(why uint64, which func(*op) bool) {
+	r.lock()
+	for i := range r.table {
+		if o := r.table[i].op; o != nil && o.fate&fateLost == 0 && o.state.Load()&isDone == 0 && which(o) {
+			r.doom(o, why)
+		}
+	}
+	r.unlock()
+	r.started()
+	r.flush()
+	r.reap()
+}

@@ -1,0 +1,135 @@
+package rio
+
+import (
+	"fmt"
+	"sync"
+)
+
+// A Chain is a sequence of operations of which each begins only if the one before has succeeded in full, and that
+// nothing gets in between of, whatever other goroutines start on the Ring. Nothing is held, and nothing starts, until
+// Submit. Its operations are those of Ring, without an Ordering; see there. Each Chain is submitted once.
+type Chain struct {
+	r     *Ring
+	mu    sync.Mutex
+	calls []call
+	ps    []*promise
+	done  bool
+	small [4]promise
+}
+
+// Chain returns an empty Chain on r.
+func (r *Ring) Chain() *Chain { return &Chain{r: r} }
+
+// add is what every operation of Chain comes down to.
+func add[T any](c *Chain, call *call) Completion[T] {
+	name := kinds[call.kind].name
+	if c == nil {
+		return failed[T](invalid(name, "nil Chain"))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done {
+		return failed[T](invalid(name, "the Chain has been submitted"))
+	}
+	p := &promise{}
+	if n := len(c.ps); n < len(c.small) {
+		p = &c.small[n]
+	}
+	c.calls = append(c.calls, *call)
+	c.ps = append(c.ps, p)
+	return Completion[T]{p: p}
+}
+
+// Submit starts the operations, in their order, all or none. It takes all their tickets at once, and waits if there are
+// too few. An error means that nothing was started; every Completion of the Chain then resolves with it. A Chain that is
+// empty, was submitted before, or is longer than the submission queue is refused.
+func (c *Chain) Submit() error {
+	if c == nil {
+		return invalid("Chain.Submit", "nil Chain")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done {
+		return invalid("Chain.Submit", "the Chain has been submitted already")
+	}
+	c.done = true
+	err := c.r.submitChain(c)
+	if err != nil {
+		for _, p := range c.ps {
+			p.err = err
+			p.state.Store(refused)
+		}
+	}
+	c.calls = nil
+	return err
+}
+
+func (r *Ring) submitChain(c *Chain) (err error) {
+	switch n := len(c.calls); {
+	case r == nil:
+		return invalid("Chain.Submit", "nil Ring")
+	case n == 0:
+		return badArg("Chain.Submit", "the Chain is empty")
+	case n > int(r.k.SQ.Entries()):
+		return badArg("Chain.Submit", fmt.Sprintf("%d operations do not fit into a submission queue of %d", n, r.k.SQ.Entries()))
+	}
+	held := make([]target, 0, len(c.calls))
+	defer func() {
+		if err != nil {
+			for _, t := range held {
+				r.giveUp(t)
+			}
+		}
+	}()
+	for i := range c.calls {
+		k := &c.calls[i]
+		if err := k.check(None); err != nil {
+			return fmt.Errorf("rio: Chain.Submit: operation %d: %w", i+1, err)
+		}
+		t, err := r.hold(k)
+		if err != nil {
+			return fmt.Errorf("rio: Chain.Submit: operation %d: %w", i+1, err)
+		}
+		held = append(held, t)
+	}
+	if err := r.admit(uint32(len(c.calls))); err != nil {
+		return err
+	}
+	r.couplings(c, held)
+	r.sq.mu.Unlock()
+	r.started()
+	return nil
+}
+
+// couplings starts the Chain's operations: as few groups as can be, each hanging on the last one of the group before.
+// Under sq.mu.
+func (r *Ring) couplings(c *Chain, held []target) {
+	r.cq.mu.Lock()
+	defer r.cqUnlock()
+	var head, g *group
+	for i := range c.calls {
+		k := &c.calls[i]
+		o := r.prepare(k, held[i].h)
+		if held[i].file != nil {
+			o.setForeign(&held[i])
+		}
+		p := c.ps[i]
+		p.o, p.gen = o, o.gen()
+		p.state.Store(begun)
+		if g != nil && r.mayLink(g) {
+			g.last.next, g.last, o.in = o, o, g
+			g.n++
+			continue
+		}
+		next := &group{train: train{first: o, last: o, n: 1}}
+		o.in = next
+		if g != nil {
+			next.waits = 1
+			g.last.then = next
+		} else {
+			head = next
+		}
+		g = next
+	}
+	r.release(head)
+}

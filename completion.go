@@ -1,0 +1,248 @@
+package rio
+
+import (
+	"context"
+	"os"
+	"sync/atomic"
+	"syscall"
+)
+
+// A Completion is the result-to-be of an operation. It is a small value, copied freely; all copies stand for the same
+// operation. The first Wait, WaitContext or successful TryWait uses it up: any later one returns ErrWaited. Forgetting
+// it is harmless: the operation runs, and its buffer is held until the kernel is done with it.
+//
+// T is int for a number of bytes, *Conn for Accept, struct{} where there is only success.
+type Completion[T any] struct {
+	o   *op
+	gen uint64
+	p   *promise
+}
+
+// A promise stands in for an operation that has not been started: one of a Chain before Submit, or one that could not be.
+type promise struct {
+	state atomic.Int32
+	err   error // if refused
+	o     *op   // if begun
+	gen   uint64
+	name  string
+}
+
+const (
+	promised int32 = iota
+	begun
+	refused
+	refusedTaken
+)
+
+func failed[T any](err error) Completion[T] {
+	p := &promise{err: err}
+	p.state.Store(refused)
+	return Completion[T]{p: p}
+}
+
+// start is what every operation of Ring comes down to.
+func start[T any](r *Ring, c *call, order []Ordering) Completion[T] {
+	var ord Ordering
+	for _, o := range order {
+		ord |= o
+	}
+	o, gen, err := r.begin(c, ord)
+	if err != nil {
+		return failed[T](err)
+	}
+	return Completion[T]{o: o, gen: gen}
+}
+
+// find returns the operation that c stands for. An error is c's result; final says that it has used c up.
+func (c Completion[T]) find(take bool) (o *op, gen uint64, err error) {
+	p := c.p
+	if p == nil {
+		if c.o == nil {
+			return nil, 0, invalid("Completion", "it is the zero value, of no operation")
+		}
+		return c.o, c.gen, nil
+	}
+	switch p.state.Load() {
+	case begun:
+		return p.o, p.gen, nil
+	case promised:
+		return nil, 0, errUnsubmitted
+	}
+	if take && !p.state.CompareAndSwap(refused, refusedTaken) {
+		return nil, 0, ErrWaited
+	}
+	return nil, 0, p.err
+}
+
+// Wait returns the operation's result when the kernel is done with it, and with its buffer. It submits the operation
+// if that has not happened yet.
+func (c Completion[T]) Wait() (v T, err error) {
+	o, gen, err := c.find(true)
+	if err != nil {
+		return v, err
+	}
+	if !o.claim(gen) {
+		return v, ErrWaited
+	}
+	o.ring.await(o, nil)
+	return take[T](o)
+}
+
+// WaitContext is Wait that gives up when ctx ends: it cancels the operation, waits until the kernel has let go of it,
+// and returns the context's error, unless the operation was faster.
+func (c Completion[T]) WaitContext(ctx context.Context) (v T, err error) {
+	if ctx == nil {
+		return v, invalid("WaitContext", "nil context")
+	}
+	o, gen, err := c.find(true)
+	if err != nil {
+		return v, err
+	}
+	if !o.claim(gen) {
+		return v, ErrWaited
+	}
+	if !o.ring.await(o, ctx) {
+		o.ring.cancel(o, gen, 0)
+		o.ring.await(o, nil)
+		if o.res == errCanceled && o.state.Load()&(isRingClosed|isFileClosed) == 0 {
+			take[T](o)
+			return v, ctx.Err()
+		}
+	}
+	return take[T](o)
+}
+
+// TryWait returns the result if the operation is done; ok says whether it is. It submits and reads completions, so that
+// a loop around it ends, but never blocks.
+func (c Completion[T]) TryWait() (v T, ok bool, err error) {
+	o, gen, err := c.find(true)
+	if err != nil {
+		return v, err != errUnsubmitted, err
+	}
+	phase, same := o.current(gen)
+	if same && phase&isDone == 0 {
+		o.ring.flush()
+		o.ring.reap()
+		phase, same = o.current(gen)
+	}
+	if same && phase&(isDone|isClaimed) == 0 {
+		return v, false, nil
+	}
+	if !same || !o.claim(gen) {
+		return v, true, ErrWaited
+	}
+	v, err = take[T](o)
+	return v, true, err
+}
+
+// closedChan is what Done returns for what is over.
+var closedChan = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// Done returns a channel that is closed once the operation is done, for use in a select; Wait does not block then. It
+// submits the operation. For a Completion of a Chain it is nil before Submit.
+func (c Completion[T]) Done() <-chan struct{} {
+	o, gen, err := c.find(false)
+	if err == errUnsubmitted {
+		return nil
+	}
+	if err != nil {
+		return closedChan
+	}
+	r := o.ring
+	ch := o.doneChan(gen, r)
+	r.flush()
+	if !r.leader.Load() {
+		r.arm()
+	}
+	return ch
+}
+
+// doneChan returns the channel that o's end in this generation closes.
+func (o *op) doneChan(gen uint64, r *Ring) chan struct{} {
+	r.doneMu.Lock()
+	defer r.doneMu.Unlock()
+	var fresh chan struct{}
+	for {
+		s := o.state.Load()
+		switch {
+		case s>>genShift != gen:
+			return closedChan
+		case s&hasDone != 0:
+			return o.done
+		case s&isDone != 0:
+			return closedChan
+		}
+		if fresh == nil {
+			fresh = r.newChan()
+			o.done = fresh
+		}
+		if o.state.CompareAndSwap(s, s|hasDone) {
+			r.watchers.Add(1)
+			return fresh
+		}
+	}
+}
+
+// Cancel asks the kernel to stop the operation (IORING_OP_ASYNC_CANCEL). The Completion still resolves: with
+// syscall.ECANCELED, or with its result if that was faster; an operation on a regular file usually is. Cancelling what
+// is done returns nil.
+func (c Completion[T]) Cancel() error {
+	o, gen, err := c.find(false)
+	if err == errUnsubmitted || o == nil && c.p == nil {
+		return err
+	}
+	if err == nil {
+		o.ring.cancel(o, gen, 0)
+	}
+	return nil
+}
+
+// take takes the result out of o, which is claimed and done, and lets go of it.
+func take[T any](o *op) (v T, err error) {
+	o.acquire()
+	if o.res < 0 {
+		err = o.error()
+	} else {
+		switch p := any(&v).(type) {
+		case *int:
+			*p = int(o.res)
+		case **Conn:
+			*p, err = o.x.conn.accepted(&o.x.sa)
+		}
+	}
+	o.ring.recycle(o)
+	return v, err
+}
+
+// closedError is what o says if its descriptor was closed.
+func (o *op) closedError() error {
+	if o.h != nil {
+		return o.h.closedError()
+	}
+	return errFileClosed
+}
+
+// error is what o's result, a negated errno, means.
+func (o *op) error() error {
+	name, errno, phase := kinds[o.kind].name, syscall.Errno(-o.res), o.state.Load()
+	if o.fate&fateLost != 0 {
+		return o.ring.broken()
+	}
+	if errno == syscall.ECANCELED {
+		switch {
+		case phase&isFileClosed != 0:
+			return os.NewSyscallError(name, o.closedError())
+		case phase&isRingClosed != 0:
+			return ErrClosed
+		}
+	}
+	err := os.NewSyscallError(name, errno)
+	if errno == syscall.EINVAL && o.misaligned() {
+		return alignmentError{err}
+	}
+	return err
+}

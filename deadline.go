@@ -1,0 +1,123 @@
+package rio
+
+import (
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A half is one direction of a Conn, or a Listener: one operation at a time, and a deadline for it.
+type half struct {
+	turn sync.Mutex // who holds it has the operation
+
+	mu    sync.Mutex
+	at    time.Time // the deadline; zero: none
+	timer *time.Timer
+	op    *op // the operation that a deadline cancels
+	gen   uint64
+}
+
+// setDeadline moves the deadline, for the operation that is pending too.
+func (d *half) setDeadline(t time.Time) {
+	d.mu.Lock()
+	d.at = t
+	left := time.Until(t)
+	switch {
+	case t.IsZero():
+		if d.timer != nil {
+			d.timer.Stop()
+		}
+	case left <= 0:
+		if d.timer != nil {
+			d.timer.Stop()
+		}
+		defer d.strike()
+	case d.timer == nil:
+		d.timer = time.AfterFunc(left, d.expire)
+	default:
+		d.timer.Reset(left)
+	}
+	d.mu.Unlock()
+}
+
+// expire is what the timer calls; it may come from a deadline that was moved since.
+func (d *half) expire() {
+	d.mu.Lock()
+	if d.at.IsZero() {
+		d.mu.Unlock()
+		return
+	}
+	if left := time.Until(d.at); left > 0 {
+		d.timer.Reset(left)
+		d.mu.Unlock()
+		return
+	}
+	d.mu.Unlock()
+	d.strike()
+}
+
+// strike cancels what is pending.
+func (d *half) strike() {
+	d.mu.Lock()
+	o, gen := d.op, d.gen
+	d.mu.Unlock()
+	if o != nil {
+		o.ring.cancel(o, gen, 0)
+	}
+}
+
+// set makes o what a deadline cancels; it reports whether the deadline has passed already.
+func (d *half) set(o *op, gen uint64) (late bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.op, d.gen = o, gen
+	return d.passed()
+}
+
+func (d *half) passed() bool { return !d.at.IsZero() && time.Until(d.at) <= 0 }
+
+func (d *half) expired() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.passed()
+}
+
+// run runs one operation on h, up to the deadline. The caller has the turn, and finishes what is returned with take.
+func (d *half) run(h *handle, c call) (*op, error) {
+	c.quiet = true
+	for {
+		if h.closed() {
+			return nil, h.closedError()
+		}
+		if d.expired() {
+			return nil, os.ErrDeadlineExceeded
+		}
+		o, gen, err := h.r.beginOn(h, &c, None)
+		if err != nil {
+			return nil, err
+		}
+		o.claim(gen)
+		if d.set(o, gen) {
+			h.r.cancel(o, gen, 0)
+		}
+		h.r.await(o, nil)
+		d.set(nil, 0)
+		if o.res != errCanceled || o.state.Load()&(isRingClosed|isFileClosed) != 0 {
+			return o, nil
+		}
+		o.acquire()
+		h.r.recycle(o)
+		// The deadline has passed, or was moved after it had: look again.
+	}
+}
+
+// plainError is the errno in what take says, or the error itself: a net.OpError names the operation.
+func plainError(err error) error {
+	if se, ok := err.(*os.SyscallError); ok {
+		if _, ok := se.Err.(syscall.Errno); !ok {
+			return se.Err
+		}
+	}
+	return err
+}

@@ -1,0 +1,34 @@
+package rio
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+)
+
+// ErrClosed is what operations on a closed Ring resolve with. It is an os.ErrClosed and a net.ErrClosed.
+var ErrClosed error = closedError("rio: ring is closed")
+
+// ErrWaited is what a Completion that has been waited for returns: each gives its result once.
+var ErrWaited = errors.New("rio: completion has been waited for already")
+
+var (
+	errFileClosed  = closedError("rio: use of a closed file")
+	errConnClosed  = closedError("rio: use of a closed connection")
+	errUnsubmitted = errors.New("rio: chain: waited for before Submit")
+)
+
+// A closedError is os.ErrClosed and net.ErrClosed at once: a descriptor's user needn't know which it was.
+type closedError string
+
+func (e closedError) Error() string { return string(e) }
+
+func (e closedError) Is(target error) bool { return target == os.ErrClosed || target == net.ErrClosed }
+
+// invalid is a caller's mistake: it names the operation and the cause, and is an os.ErrInvalid.
+func invalid(op, cause string) error { return fmt.Errorf("rio: %s: %s: %w", op, cause, os.ErrInvalid) }
+
+// wrapEINVAL is the kernel's word for a caller's mistake that rio has seen first.
+func badArg(op, cause string) error { return fmt.Errorf("rio: %s: %s: %w", op, cause, syscall.EINVAL) }

@@ -1,0 +1,293 @@
+package rio
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// O_DIRECT, for OpenFile, bypasses the page cache. It is 0 where there is none.
+const O_DIRECT = uring.FileDirect
+
+// A File is a file that a Ring owns. It goes into every operation that takes a descriptor, where it is cheaper than an
+// *os.File: the Ring counts the operations on it, so they can be submitted late and together. Its methods keep the
+// contracts of the interfaces that they are named after; any number of goroutines may use them.
+type File struct {
+	handle
+	f        *os.File // owns the descriptor
+	from     *os.File // what NewFile took over; kept open, lest its fcntl locks be dropped
+	appends  bool
+	seekable bool
+	pos      sync.Mutex // one at a time moves the file's position
+}
+
+// OpenFile is os.OpenFile on r. For O_DIRECT, see Aligned and File.Alignment.
+func (r *Ring) OpenFile(name string, flag int, perm fs.FileMode) (*File, error) {
+	if err := r.usable("open"); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(name, flag, perm)
+	if err != nil {
+		var pe *fs.PathError
+		if flag&O_DIRECT != 0 && errors.Is(err, syscall.EINVAL) && errors.As(err, &pe) {
+			pe.Err = fmt.Errorf("%w (does this file system have O_DIRECT?)", pe.Err)
+		}
+		return nil, err
+	}
+	return r.newFile(f, nil)
+}
+
+// NewFile takes f over: from here on only the File is used, and closed. Closing f afterwards is harmless.
+func (r *Ring) NewFile(f *os.File) (*File, error) {
+	if err := r.usable("NewFile"); err != nil {
+		return nil, err
+	}
+	fd, err := dup("NewFile", f)
+	if err != nil {
+		return nil, err
+	}
+	return r.newFile(os.NewFile(uintptr(fd), f.Name()), f)
+}
+
+func (r *Ring) newFile(f, from *os.File) (*File, error) {
+	file := &File{f: f, from: from}
+	rc, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	err = rc.Control(func(fd uintptr) {
+		file.init(r, int(fd))
+		flags := uring.FileFlags(int(fd))
+		file.bounded = uring.Bounded(int(fd))
+		file.direct = flags&uring.FileDirect != 0
+		file.appends = flags&uring.FileAppend != 0
+	})
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	_, err = f.Seek(0, io.SeekCurrent)
+	file.seekable = err == nil
+	return file, nil
+}
+
+// dup duplicates the descriptor of f, which stays as it is.
+func dup(op string, f syscall.Conn) (fd int, err error) {
+	if f, ok := f.(*os.File); ok && f == nil {
+		return -1, invalid(op, "nil file")
+	}
+	rc, err := f.SyscallConn()
+	if err != nil {
+		return -1, foreignError(op, err)
+	}
+	var dupErr error
+	if err = rc.Control(func(p uintptr) { fd, dupErr = uring.Dup(int(p)) }); err != nil {
+		return -1, foreignError(op, err)
+	}
+	return fd, dupErr
+}
+
+// usable says why r can't make handles.
+func (r *Ring) usable(op string) error {
+	if r == nil {
+		return invalid(op, "nil Ring")
+	}
+	r.sq.mu.Lock()
+	defer r.sq.mu.Unlock()
+	return r.refuse()
+}
+
+// do runs one operation on f and waits for it.
+func (f *File) do(op string, c *call) (int, error) {
+	if f == nil || f.r == nil {
+		return 0, invalid(op, "nil File")
+	}
+	c.file, c.alone, c.quiet = f, f.bounded, !f.bounded
+	o, gen, err := f.r.begin(c, None)
+	if err == nil {
+		o.claim(gen)
+		f.r.await(o, nil)
+		var n int
+		if n, err = take[int](o); err == nil {
+			return n, nil
+		}
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) && !errors.As(err, new(alignmentError)) {
+		err = errno
+	}
+	return 0, &fs.PathError{Op: op, Path: f.Name(), Err: err}
+}
+
+// Read reads up to len(p) bytes from where the file's position is, and moves that; io.EOF at the end (io.Reader).
+func (f *File) Read(p []byte) (int, error) {
+	if f == nil || len(p) == 0 {
+		return f.do("read", &call{kind: kindRead, plain: true})
+	}
+	f.pos.Lock()
+	defer f.pos.Unlock()
+	n, err := f.do("read", &call{kind: kindRead, buf: p, plain: true})
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// Write writes all of p to where the file's position is, and moves that (io.Writer).
+func (f *File) Write(p []byte) (n int, err error) {
+	if f == nil || len(p) == 0 {
+		return f.do("write", &call{kind: kindWrite, plain: true})
+	}
+	f.pos.Lock()
+	defer f.pos.Unlock()
+	for n < len(p) && err == nil {
+		var m int
+		if m, err = f.do("write", &call{kind: kindWrite, buf: p[n:], plain: true}); m == 0 && err == nil {
+			err = io.ErrShortWrite
+		}
+		n += m
+	}
+	return n, err
+}
+
+// ReadAt reads len(p) bytes from offset off; less only with an error, io.EOF at the end (io.ReaderAt).
+func (f *File) ReadAt(p []byte, off int64) (n int, err error) {
+	if err := f.positional("read", off); err != nil {
+		return 0, err
+	}
+	for n < len(p) && err == nil {
+		var m int
+		if m, err = f.do("read", &call{kind: kindRead, buf: p[n:], off: off + int64(n)}); m == 0 && err == nil {
+			err = io.EOF
+		}
+		n += m
+	}
+	return n, err
+}
+
+// WriteAt writes all of p at offset off (io.WriterAt). On a file opened with O_APPEND it is an error, as it is for os.
+func (f *File) WriteAt(p []byte, off int64) (n int, err error) {
+	if err := f.positional("write", off); err != nil {
+		return 0, err
+	}
+	if f.appends {
+		return 0, &fs.PathError{Op: "writeat", Path: f.Name(), Err: errors.New("file was opened with O_APPEND")}
+	}
+	for n < len(p) && err == nil {
+		var m int
+		if m, err = f.do("write", &call{kind: kindWrite, buf: p[n:], off: off + int64(n)}); m == 0 && err == nil {
+			err = io.ErrShortWrite
+		}
+		n += m
+	}
+	return n, err
+}
+
+// positional says why f has no offsets.
+func (f *File) positional(op string, off int64) error {
+	switch {
+	case f == nil || f.r == nil:
+		return invalid(op, "nil File")
+	case off < 0:
+		return &fs.PathError{Op: op + "at", Path: f.Name(), Err: badArg(op, "the offset is negative")}
+	case f.closed():
+		return &fs.PathError{Op: op, Path: f.Name(), Err: errFileClosed}
+	case !f.seekable:
+		return &fs.PathError{Op: op, Path: f.Name(), Err: syscall.ESPIPE}
+	}
+	return nil
+}
+
+// Sync makes what was written durable (fsync(2)). An error stays: after one the kernel forgets which pages were not
+// written, and a later fsync would report success.
+func (f *File) Sync() error { return f.sync(kindFsync) }
+
+// Datasync is Sync without the metadata that reading the data back doesn't need (fdatasync(2)).
+func (f *File) Datasync() error { return f.sync(kindFdatasync) }
+
+func (f *File) sync(k kind) error {
+	_, err := f.do("sync", &call{kind: k})
+	if f == nil || f.r == nil {
+		return err
+	}
+	if errno := f.syncErr.Load(); errno != 0 {
+		return &fs.PathError{Op: "sync", Path: f.Name(), Err: syscall.Errno(errno)}
+	}
+	return err
+}
+
+// Seek moves the file's position (lseek(2)).
+func (f *File) Seek(offset int64, whence int) (int64, error) {
+	if f == nil || f.r == nil {
+		return 0, invalid("seek", "nil File")
+	}
+	f.pos.Lock()
+	defer f.pos.Unlock()
+	return f.f.Seek(offset, whence)
+}
+
+// Truncate changes the file's size (ftruncate(2)).
+func (f *File) Truncate(size int64) error {
+	if f == nil || f.r == nil {
+		return invalid("truncate", "nil File")
+	}
+	return f.f.Truncate(size)
+}
+
+// Stat describes the file (fstat(2)).
+func (f *File) Stat() (fs.FileInfo, error) {
+	if f == nil || f.r == nil {
+		return nil, invalid("stat", "nil File")
+	}
+	return f.f.Stat()
+}
+
+// Name is the name that the file was opened by.
+func (f *File) Name() string {
+	if f == nil || f.f == nil {
+		return "<nil>"
+	}
+	return f.f.Name()
+}
+
+// Alignment says what O_DIRECT transfers of this file have to be aligned to, in bytes: the memory, and the offset and
+// length (statx(2), STATX_DIOALIGN, Linux 6.1). errors.ErrUnsupported if the file system doesn't know, or has no O_DIRECT.
+func (f *File) Alignment() (mem, off int, err error) {
+	if f == nil || f.r == nil {
+		return 0, 0, invalid("statx", "nil File")
+	}
+	if !f.get() {
+		return 0, 0, &fs.PathError{Op: "statx", Path: f.Name(), Err: errFileClosed}
+	}
+	defer f.put()
+	return uring.Alignment(f.fd)
+}
+
+// SyscallConn gives access to the descriptor, which Close waits for.
+func (f *File) SyscallConn() (syscall.RawConn, error) {
+	if f == nil || f.r == nil {
+		return nil, invalid("SyscallConn", "nil File")
+	}
+	return rawConn{&f.handle}, nil
+}
+
+// Close lets operations on a regular file finish, cancels those that may wait for ever (they resolve with os.ErrClosed),
+// and returns when the descriptor is closed, with close(2)'s error.
+func (f *File) Close() error {
+	if f == nil || f.r == nil {
+		return invalid("close", "nil File")
+	}
+	return f.close(func() error {
+		err := f.f.Close()
+		if f.from != nil {
+			f.from.Close() // may be closed already
+		}
+		return err
+	})
+}

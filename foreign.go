@@ -1,0 +1,217 @@
+package rio
+
+import (
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// A foreign descriptor is one that somebody else may close at any moment, and whose number then is another file's. The
+// kernel looks a descriptor up when it starts the request. So either it starts while RawConn.Control keeps the file open,
+// which is the case for a plain operation that is submitted in there; or, for followers of a Link, drained operations
+// and SQPOLL, the file itself is put into the ring's table of registered files, in Control, and taken out when the
+// operation is done. Never is anything waited for in Control: closing a socket or a pipe would block. Nor is the
+// descriptor duplicated: closing the duplicate would drop the process's fcntl locks.
+
+// lendable is the free part of the table of registered files.
+type lendable struct {
+	mu   sync.Mutex
+	free []uint32
+	made bool
+}
+
+// look asks for what has to be known of a foreign descriptor beforehand.
+func (r *Ring) look(c *call, t *target) (err error) {
+	name := kinds[c.kind].name
+	if t.raw, err = t.file.SyscallConn(); err != nil {
+		return foreignError(name, err)
+	}
+	switch c.kind {
+	case kindRead, kindWrite, kindReadv, kindWritev, kindConnect:
+	default:
+		return nil
+	}
+	var sockErr error
+	err = t.raw.Control(func(fd uintptr) {
+		if c.kind == kindConnect {
+			sockErr = c.socket(int(fd))
+		} else {
+			t.bounded = uring.Bounded(int(fd))
+		}
+	})
+	if err != nil {
+		return foreignError(name, err)
+	}
+	return sockErr
+}
+
+// foreignError names what Control says. What os.File says of a closed file is not os.ErrClosed, and has no name.
+func foreignError(name string, err error) error {
+	if errors.Is(err, os.ErrClosed) || errors.Is(err, net.ErrClosed) || err.Error() == "use of closed file" {
+		err = errFileClosed
+	}
+	var named *os.SyscallError
+	if errors.As(err, &named) {
+		return err
+	}
+	return os.NewSyscallError(name, err)
+}
+
+func (o *op) setForeign(t *target) {
+	x := o.extra()
+	x.file = t.file
+	o.bits |= bitForeign
+	if t.bounded {
+		o.bits |= bitBounded
+	}
+	if t.lent {
+		x.place, o.fd = t.place, int32(t.place)
+		o.bits |= bitFixed
+	}
+}
+
+// beginForeign is begin for a descriptor that is not the ring's own.
+func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (*op, uint64, error) {
+	t := target{file: file}
+	if err := r.look(c, &t); err != nil {
+		return nil, 0, err
+	}
+	late := ord != None || r.k.Flags&uring.SetupSQPoll != 0
+	for {
+		if late && !t.lent {
+			if err := r.lend(c, &t); err != nil {
+				return nil, 0, err
+			}
+		}
+		if err := r.enroll(c); err != nil {
+			r.giveUp(t)
+			return nil, 0, err
+		}
+		if !late && (r.sq.follow && !c.quiet && !c.alone || len(r.sq.backlog) > 0 || r.k.SQ.Room() == 0) {
+			late = true
+			r.sq.mu.Unlock()
+			r.grant()
+			continue
+		}
+		o := r.prepare(c, nil)
+		gen := o.gen()
+		o.setForeign(&t)
+		if late {
+			if ord == None && (!r.sq.follow || c.quiet || c.alone) {
+				r.send(train{first: o, last: o, n: 1})
+			} else {
+				r.order(o, ord)
+			}
+			r.sq.mu.Unlock()
+			r.started()
+			return o, gen, nil
+		}
+		r.sq.mu.Unlock()
+		if err := r.enterIn(o, t.raw); err != nil {
+			r.abandon(o, gen)
+			return nil, 0, foreignError(kinds[c.kind].name, err)
+		}
+		r.started()
+		return o, gen, nil
+	}
+}
+
+// enterIn publishes o and submits it while raw keeps its descriptor open.
+func (r *Ring) enterIn(o *op, raw syscall.RawConn) error {
+	return raw.Control(func(fd uintptr) {
+		r.sq.mu.Lock()
+		for r.k.SQ.Room() == 0 && r.broken() == nil {
+			tail := r.tail.Load()
+			r.sq.mu.Unlock()
+			r.submit(tail)
+			r.sq.mu.Lock()
+		}
+		if r.broken() != nil {
+			r.sq.mu.Unlock()
+			return
+		}
+		o.fd = int32(fd)
+		r.write(train{first: o, last: o, n: 1})
+		tail := r.tail.Load()
+		r.sq.mu.Unlock()
+		r.submit(tail)
+	})
+}
+
+// abandon ends an operation that never reached the kernel and that nobody has heard of.
+func (r *Ring) abandon(o *op, gen uint64) {
+	r.lock()
+	if o.state.Load()&isDone == 0 {
+		r.finish(o, errCanceled)
+	}
+	r.unlock()
+	r.follow()
+	o.claim(gen)
+	r.await(o, nil)
+	r.recycle(o)
+}
+
+// resubmit starts a foreign operation once more; if its descriptor is closed by now, that is how it ends.
+func (r *Ring) resubmit(o *op) {
+	raw, err := o.x.file.SyscallConn()
+	if err == nil {
+		err = r.enterIn(o, raw)
+	}
+	if err != nil {
+		r.lock()
+		o.state.Or(isFileClosed)
+		r.finish(o, errCanceled)
+		r.unlock()
+	}
+}
+
+// lend puts t's file into the table of registered files (IORING_REGISTER_FILES_UPDATE).
+func (r *Ring) lend(c *call, t *target) error {
+	name := kinds[c.kind].name
+	l := &r.lendable
+	l.mu.Lock()
+	if !l.made {
+		l.made = true
+		for i := r.k.Files - 1; i >= 0; i-- {
+			l.free = append(l.free, uint32(i))
+		}
+	}
+	if len(l.free) == 0 {
+		l.mu.Unlock()
+		return os.NewSyscallError(name+" (too many foreign descriptors in chains at once; see RLIMIT_NOFILE)", syscall.EMFILE)
+	}
+	t.place = l.free[len(l.free)-1]
+	l.free = l.free[:len(l.free)-1]
+	l.mu.Unlock()
+	var regErr error
+	err := t.raw.Control(func(fd uintptr) { regErr = r.setFile(t.place, int(fd)) })
+	if err == nil {
+		err = regErr
+	}
+	if err != nil {
+		r.takeBack(t.place)
+		return foreignError(name, err)
+	}
+	t.lent = true
+	return nil
+}
+
+// takeBack empties a place.
+func (r *Ring) takeBack(place uint32) {
+	r.setFile(place, -1)
+	r.lendable.mu.Lock()
+	r.lendable.free = append(r.lendable.free, place)
+	r.lendable.mu.Unlock()
+}
+
+func (r *Ring) setFile(place uint32, fd int) error {
+	if !r.use() {
+		return ErrClosed
+	}
+	defer r.unuse()
+	return r.k.SetFile(place, fd)
+}

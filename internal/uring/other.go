@@ -1,0 +1,47 @@
+//go:build !linux
+
+package uring
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"syscall"
+)
+
+// Constants that have no meaning here.
+const (
+	MsgNoSignal OpFlags = 0
+	MsgWaitAll  OpFlags = 0
+	AcceptFlags OpFlags = 0
+	FileDirect          = 0
+	FileAppend          = 0
+)
+
+// Open fails: io_uring is Linux's.
+func Open(Config) (*Ring, error) {
+	return nil, fmt.Errorf("rio: io_uring is Linux's, this is %s: %w", runtime.GOOS, errors.ErrUnsupported)
+}
+
+// There is no Ring here, so none of the rest is ever called.
+
+func (r *Ring) SetFile(uint32, int) error    { return errors.ErrUnsupported }
+func (r *Ring) Submit() (int, syscall.Errno) { return 0, syscall.ENOSYS }
+func (r *Ring) Wait() (int, syscall.Errno)   { return 0, syscall.ENOSYS }
+func (r *Ring) Events() syscall.Errno        { return syscall.ENOSYS }
+func (r *Ring) WaitRoom() syscall.Errno      { return syscall.ENOSYS }
+func (r *Ring) Close() error                 { return nil }
+
+func Dup(int) (int, error)            { return -1, errors.ErrUnsupported }
+func CloseFD(int) error               { return errors.ErrUnsupported }
+func Bounded(int) bool                { return true }
+func FileFlags(int) int               { return 0 }
+func Alignment(int) (int, int, error) { return 0, 0, errors.ErrUnsupported }
+func Sockname(int, *Sockaddr) error   { return errors.ErrUnsupported }
+func Peername(int, *Sockaddr) error   { return errors.ErrUnsupported }
+func Domain(int) (int, error)         { return 0, errors.ErrUnsupported }
+func SocketType(int) (bool, error)    { return false, errors.ErrUnsupported }
+func TuneTCP(int)                     {}
+func Shutdown(int, bool) error        { return errors.ErrUnsupported }
+func SocketError(int) syscall.Errno   { return syscall.ENOSYS }
+func OnlineCPU(int) bool              { return false }

@@ -1,0 +1,92 @@
+package uring
+
+import "sync/atomic"
+
+// An SQ is the submission queue: index arithmetic over memory that the kernel shares.
+//
+// Indices run freely through all of uint32 and wrap; only differences mean anything. local is where the next SQE is
+// claimed; *tail is what the kernel may see of it; the kernel moves *head once it has copied an SQE, so that
+//
+//	head <= tail <= local <= head + entries   (as differences)
+//
+// Callers serialise Room, Claim and Publish. Head and Tail are for anybody.
+type SQ struct {
+	head, tail, flags *uint32
+	mask              uint32
+	local             uint32
+	sqes              []SQE
+}
+
+// Entries is the queue's size.
+func (q *SQ) Entries() uint32 { return q.mask + 1 }
+
+// Room is how many SQEs may be claimed now.
+func (q *SQ) Room() uint32 { return q.mask + 1 - (q.local - atomic.LoadUint32(q.head)) }
+
+// Claim returns the next SQE. There must be room.
+func (q *SQ) Claim() *SQE {
+	if q.Room() == 0 {
+		panic("uring: an SQE was claimed from a full submission queue")
+	}
+	s := &q.sqes[q.local&q.mask]
+	q.local++
+	return s
+}
+
+// Publish hands everything claimed to the kernel and returns the new tail. A published SQE is the kernel's: only its
+// CQE ends it.
+func (q *SQ) Publish() uint32 {
+	atomic.StoreUint32(q.tail, q.local)
+	return q.local
+}
+
+// Passed reports whether the kernel has taken everything up to tail.
+func (q *SQ) Passed(tail uint32) bool { return int32(atomic.LoadUint32(q.head)-tail) >= 0 }
+
+// Pending is how many published SQEs the kernel has not taken.
+func (q *SQ) Pending() uint32 { return atomic.LoadUint32(q.tail) - atomic.LoadUint32(q.head) }
+
+// NeedWakeup reports whether the SQPOLL thread sleeps (IORING_SQ_NEED_WAKEUP). The flag must be read after a full
+// barrier behind the tail's store; Go's atomics are sequentially consistent, so Publish and this load are enough.
+func (q *SQ) NeedWakeup() bool { return atomic.LoadUint32(q.flags)&sqNeedWakeup != 0 }
+
+// Overflown reports whether the kernel keeps CQEs that had no place (IORING_SQ_CQ_OVERFLOW): an enter for events
+// makes it write them.
+func (q *SQ) Overflown() bool { return atomic.LoadUint32(q.flags)&(sqCQOverflow|sqTaskrun) != 0 }
+
+// A CQ is the completion queue. Callers serialise Next and Done.
+//
+//	head <= tail <= head + entries   (as differences)
+type CQ struct {
+	head, tail, flags *uint32
+	mask              uint32
+	local             uint32
+	cqes              []CQE
+}
+
+// Entries is the queue's size.
+func (q *CQ) Entries() uint32 { return q.mask + 1 }
+
+// Ready is how many CQEs are there to be read.
+func (q *CQ) Ready() uint32 { return atomic.LoadUint32(q.tail) - q.local }
+
+// Next reads the next CQE; Ready said that there is one.
+func (q *CQ) Next() CQE {
+	c := q.cqes[q.local&q.mask]
+	q.local++
+	return c
+}
+
+// Done gives what Next has read back to the kernel.
+func (q *CQ) Done() { atomic.StoreUint32(q.head, q.local) }
+
+// Notify switches the registered eventfd on or off (IORING_CQ_EVENTFD_DISABLED).
+func (q *CQ) Notify(on bool) {
+	v := cqEventfdDisabled
+	if on {
+		v = 0
+	}
+	if atomic.LoadUint32(q.flags) != v {
+		atomic.StoreUint32(q.flags, v)
+	}
+}

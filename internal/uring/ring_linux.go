@@ -1,0 +1,250 @@
+package uring
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Open sets a ring up (io_uring_setup(2)), maps it, registers an eventfd and a table for files, and sends one NOP
+// through it: a seccomp filter may allow setup and forbid the rest.
+func Open(c Config) (*Ring, error) {
+	p := params{flags: c.Flags, cqEntries: c.CQEntries, sqThreadCPU: uint32(c.PollCPU), sqThreadIdle: uint32(c.PollIdle.Milliseconds())}
+	if c.CQEntries != 0 {
+		p.flags |= SetupCQSize
+	}
+	r := &Ring{fd: -1, arg: new(geteventsArg), ts: new(timespec)}
+	if err := r.setup(c.Entries, &p); err != nil {
+		return nil, setupError(err, c.Flags)
+	}
+	if err := r.init(&c, &p); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// setup asks for what newer kernels have and older ones refuse, and does without where it must. 6.16 to 7.1 charge the
+// ring's memory to the user and give it back late, so ENOMEM may pass.
+func (r *Ring) setup(entries uint32, p *params) error {
+	asked := *p
+	wait := time.Millisecond
+	for _, extra := range []uint32{SetupSubmitAll | SetupNoSQArray, SetupSubmitAll, 0} {
+		for {
+			*p = asked
+			p.flags |= extra
+			fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, uintptr(entries), uintptr(unsafe.Pointer(p)), 0)
+			if errno == 0 {
+				r.fd, r.Flags = int(fd), p.flags
+				return nil
+			}
+			if errno == unix.ENOMEM && wait < 100*time.Millisecond {
+				time.Sleep(wait)
+				wait *= 2
+				continue
+			}
+			if errno != unix.EINVAL || extra == 0 {
+				return errno
+			}
+			break
+		}
+	}
+	return unix.EINVAL
+}
+
+func (r *Ring) init(c *Config, p *params) error {
+	if miss := missing(p.features); miss != "" {
+		return fmt.Errorf("rio: this kernel's io_uring lacks %s (Linux 5.11 has it): %w", miss, errors.ErrUnsupported)
+	}
+	if err := r.mapQueues(p); err != nil {
+		return setupError(err, c.Flags)
+	}
+	r.ts.nsec = int64(c.Wait)
+	r.arg.ts = uint64(uintptr(unsafe.Pointer(r.ts)))
+	r.pins.p.Pin(r.ts)
+	r.pins.p.Pin(r.arg)
+	evfd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("eventfd", err)
+	}
+	r.Event = os.NewFile(uintptr(evfd), "eventfd")
+	r.CQ.Notify(false)
+	ev := int32(evfd)
+	if errno := r.register(regEventfd, unsafe.Pointer(&ev), 1); errno != 0 {
+		return fmt.Errorf("rio: io_uring_register(EVENTFD): %w%s", errno, hint(errno))
+	}
+	if err := r.probe(); err != nil {
+		return err
+	}
+	return r.registerFiles(c.Files)
+}
+
+// probe sends one NOP. IOPOLL rings of some kernels refuse it, which is an answer too.
+func (r *Ring) probe() error {
+	r.SQ.Claim().Fill(&Request{Op: OpNop, FD: -1}, 0)
+	tail := r.SQ.Publish()
+	for range 1000 {
+		_, errno := r.Wait()
+		if r.CQ.Ready() > 0 {
+			r.CQ.Next()
+			r.CQ.Done()
+			return nil
+		}
+		switch errno {
+		case 0, unix.EINTR, unix.ETIME, unix.EAGAIN, unix.EBUSY:
+		default:
+			return fmt.Errorf("rio: io_uring_enter: %w%s", errno, hint(errno))
+		}
+		if !r.SQ.Passed(tail) {
+			r.Submit()
+		}
+	}
+	return errors.New("rio: io_uring_enter: a NOP did not come back")
+}
+
+// registerFiles makes a table of empty places. Its size may not exceed RLIMIT_NOFILE (EMFILE).
+func (r *Ring) registerFiles(n int) error {
+	var lim unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &lim) == nil {
+		n = int(min(uint64(n), lim.Cur))
+	}
+	if n == 0 {
+		return nil
+	}
+	fds := make([]int32, n)
+	for i := range fds {
+		fds[i] = -1
+	}
+	if errno := r.register(regFiles, unsafe.Pointer(&fds[0]), uint32(n)); errno != 0 {
+		return fmt.Errorf("rio: io_uring_register(FILES): %w%s", errno, hint(errno))
+	}
+	r.Files = n
+	return nil
+}
+
+// SetFile puts fd into a place of the table of registered files; -1 empties it (IORING_REGISTER_FILES_UPDATE).
+func (r *Ring) SetFile(place uint32, fd int) error {
+	v := int32(fd)
+	var pins Pins
+	pins.p.Pin(&v)
+	defer pins.Release()
+	u := filesUpdate{offset: place, fds: uint64(uintptr(unsafe.Pointer(&v)))}
+	for {
+		errno := r.register(regFilesUpdate, unsafe.Pointer(&u), 1)
+		if errno == unix.EINTR || errno == unix.EAGAIN {
+			continue
+		}
+		if errno != 0 {
+			return os.NewSyscallError("io_uring_register", errno)
+		}
+		return nil
+	}
+}
+
+func (r *Ring) register(op uint32, arg unsafe.Pointer, n uint32) syscall.Errno {
+	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), uintptr(op), uintptr(arg), uintptr(n), 0, 0)
+	return errno
+}
+
+// Submit hands what is published to the kernel. It always offers a whole queue: an exact count could end in the middle
+// of a chain, which the kernel would then take for its end.
+func (r *Ring) Submit() (int, syscall.Errno) {
+	var flags uintptr
+	if r.Flags&SetupSQPoll != 0 {
+		if !r.SQ.NeedWakeup() {
+			return 0, 0
+		}
+		flags = enterSQWakeup
+	}
+	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(r.SQ.mask+1), 0, flags, 0, 0)
+	return int(n), errno
+}
+
+// Wait submits, and waits for one CQE, at most Config.Wait long (ETIME).
+func (r *Ring) Wait() (int, syscall.Errno) {
+	flags := uintptr(enterGetEvents | enterExtArg)
+	if r.Flags&SetupSQPoll != 0 && r.SQ.NeedWakeup() {
+		flags |= enterSQWakeup
+	}
+	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(r.SQ.mask+1), 1, flags,
+		uintptr(unsafe.Pointer(r.arg)), unsafe.Sizeof(geteventsArg{}))
+	return int(n), errno
+}
+
+// Events lets the kernel finish what it has ready: task work, CQEs that had no place, polled completions.
+func (r *Ring) Events() syscall.Errno {
+	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 0, 0, enterGetEvents, 0, 0)
+	return errno
+}
+
+// WaitRoom blocks until an SQPOLL thread has made room in the SQ (IORING_ENTER_SQ_WAIT).
+func (r *Ring) WaitRoom() syscall.Errno {
+	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 0, 0, enterSQWait|enterSQWakeup, 0, 0)
+	return errno
+}
+
+// Close unmaps and closes. It takes both: a ring whose memory stays mapped is never torn down. The caller has seen
+// every CQE: closing does not stop the kernel.
+func (r *Ring) Close() error {
+	r.unmap()
+	r.pins.Release()
+	if r.Event != nil {
+		r.Event.Close()
+	}
+	if r.fd < 0 {
+		return nil
+	}
+	err := unix.Close(r.fd)
+	r.fd = -1
+	return os.NewSyscallError("close", err)
+}
+
+func missing(features uint32) string {
+	for _, f := range []struct {
+		bit  uint32
+		name string
+	}{
+		{featSingleMmap, "IORING_FEAT_SINGLE_MMAP"}, {featNoDrop, "IORING_FEAT_NODROP"},
+		{featSubmitStable, "IORING_FEAT_SUBMIT_STABLE"}, {featExtArg, "IORING_FEAT_EXT_ARG"},
+	} {
+		if features&f.bit == 0 {
+			return f.name
+		}
+	}
+	return ""
+}
+
+func setupError(err error, flags uint32) error {
+	if err == unix.EPERM && flags&SetupSQPoll != 0 {
+		return fmt.Errorf("rio: io_uring_setup: %w%s; before Linux 5.13 SQPoll also needs CAP_SYS_NICE", err, hint(unix.EPERM))
+	}
+	if errno, ok := err.(syscall.Errno); ok {
+		return fmt.Errorf("rio: io_uring_setup: %w%s", err, hint(errno))
+	}
+	return fmt.Errorf("rio: io_uring_setup: %w", err)
+}
+
+// hint names the likely cause of a refusal.
+func hint(errno syscall.Errno) string {
+	switch errno {
+	case unix.EPERM, unix.EACCES:
+		b, _ := os.ReadFile("/proc/sys/kernel/io_uring_disabled")
+		if v := strings.TrimSpace(string(b)); v == "1" || v == "2" {
+			return " (sysctl kernel.io_uring_disabled is " + v + ")"
+		}
+		return " (a seccomp filter forbids io_uring; containers often have one)"
+	case unix.ENOSYS:
+		return " (this kernel has no io_uring, or a seccomp filter hides it; Linux 5.11 has what is needed)"
+	case unix.ENOMEM:
+		return " (the limit on locked memory: ulimit -l, RLIMIT_MEMLOCK)"
+	case unix.EINVAL:
+		return " (this kernel does not know one of the flags, or can't combine them)"
+	}
+	return ""
+}

@@ -1,0 +1,133 @@
+package uring
+
+import (
+	"errors"
+	"math/bits"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Flags of single operations, as this system numbers them.
+const (
+	MsgNoSignal  OpFlags = unix.MSG_NOSIGNAL
+	MsgWaitAll   OpFlags = unix.MSG_WAITALL
+	AcceptFlags  OpFlags = unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
+	FileDirect           = unix.O_DIRECT
+	FileAppend           = unix.O_APPEND
+	maxIov               = 1024
+	statxAligned         = 0x2000 // STATX_DIOALIGN
+)
+
+// Dup duplicates fd, close-on-exec.
+func Dup(fd int) (int, error) {
+	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	return n, os.NewSyscallError("fcntl", err)
+}
+
+// CloseFD closes fd.
+func CloseFD(fd int) error { return os.NewSyscallError("close", unix.Close(fd)) }
+
+// Bounded reports whether operations on fd end by themselves: it is a regular file, a directory or a block device.
+func Bounded(fd int) bool {
+	var st unix.Stat_t
+	for {
+		err := unix.Fstat(fd, &st)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG, unix.S_IFBLK, unix.S_IFDIR:
+		return true
+	}
+	return false
+}
+
+// FileFlags returns the open file's status flags (F_GETFL), 0 if it has none.
+func FileFlags(fd int) int {
+	fl, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil {
+		return 0
+	}
+	return fl
+}
+
+// Alignment asks statx(2) what O_DIRECT wants of fd (STATX_DIOALIGN).
+func Alignment(fd int) (mem, off int, err error) {
+	var st unix.Statx_t
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, statxAligned, &st); err != nil {
+		return 0, 0, os.NewSyscallError("statx", err)
+	}
+	if st.Mask&statxAligned == 0 || st.Dio_mem_align == 0 {
+		return 0, 0, os.NewSyscallError("statx", errors.ErrUnsupported)
+	}
+	return int(st.Dio_mem_align), int(st.Dio_offset_align), nil
+}
+
+// Sockname and Peername fill s (getsockname(2), getpeername(2)).
+func Sockname(fd int, s *Sockaddr) error { return name(unix.SYS_GETSOCKNAME, "getsockname", fd, s) }
+
+// Peername is Sockname for the other end.
+func Peername(fd int, s *Sockaddr) error { return name(unix.SYS_GETPEERNAME, "getpeername", fd, s) }
+
+func name(nr uintptr, what string, fd int, s *Sockaddr) error {
+	s.Reset()
+	_, _, errno := unix.Syscall(nr, uintptr(fd), uintptr(unsafe.Pointer(&s.buf)), uintptr(unsafe.Pointer(&s.len)))
+	if errno != 0 {
+		s.len = 0
+		return os.NewSyscallError(what, errno)
+	}
+	return nil
+}
+
+// Domain is the socket's address family (SO_DOMAIN).
+func Domain(fd int) (int, error) {
+	d, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	return d, os.NewSyscallError("getsockopt", err)
+}
+
+// SocketType is the socket's type (SO_TYPE); stream tells a stream.
+func SocketType(fd int) (stream bool, err error) {
+	t, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	return t == unix.SOCK_STREAM, os.NewSyscallError("getsockopt", err)
+}
+
+// TuneTCP does what package net does for each TCP connection: no delay, keep-alives after 15 seconds of silence.
+func TuneTCP(fd int) {
+	const idle = int(15 * time.Second / time.Second)
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, idle)
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, idle)
+}
+
+// Shutdown ends one direction of a connection (shutdown(2)).
+func Shutdown(fd int, write bool) error {
+	how := unix.SHUT_RD
+	if write {
+		how = unix.SHUT_WR
+	}
+	return os.NewSyscallError("shutdown", unix.Shutdown(fd, how))
+}
+
+// SocketError takes the socket's pending error (SO_ERROR).
+func SocketError(fd int) syscall.Errno {
+	v, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if errno, ok := err.(syscall.Errno); ok {
+		return errno
+	}
+	return syscall.Errno(v)
+}
+
+// OnlineCPU reports whether this machine has that CPU and this process may use it.
+func OnlineCPU(cpu int) bool {
+	var set unix.CPUSet
+	if cpu < 0 || cpu >= len(set)*bits.UintSize || unix.SchedGetaffinity(0, &set) != nil {
+		return false
+	}
+	return set.IsSet(cpu)
+}

@@ -1,0 +1,93 @@
+package rio
+
+import "github.com/seed-9c58b644/rio/internal/uring"
+
+// A kind is one of the operations that a Completion can stand for.
+type kind uint8
+
+const (
+	kindNop kind = iota
+	kindRead
+	kindWrite
+	kindReadv
+	kindWritev
+	kindFsync
+	kindFdatasync
+	kindSyncRange
+	kindFallocate
+	kindAccept
+	kindConnect
+	kindSend
+	kindRecv
+	kindPoll // for RawConn only
+	numKinds
+)
+
+// kinds says how each operation is written down for the kernel, and how it behaves there.
+var kinds = [numKinds]struct {
+	name   string // the system call that it stands for
+	op     uring.Opcode
+	opf    uring.OpFlags
+	counts bool // its result is a number of bytes: less than asked for is short
+	breaks bool // a failure ends an IO_LINK chain; that of an fsync and its like does not
+	stores bool // the kernel writes to the buffer
+	poll   uring.OpFlags
+}{
+	kindNop:       {name: "nop", op: uring.OpNop, breaks: true},
+	kindRead:      {name: "pread", op: uring.OpRead, counts: true, breaks: true, stores: true, poll: uring.PollIn},
+	kindWrite:     {name: "pwrite", op: uring.OpWrite, counts: true, breaks: true, poll: uring.PollOut},
+	kindReadv:     {name: "preadv", op: uring.OpReadv, counts: true, breaks: true, stores: true, poll: uring.PollIn},
+	kindWritev:    {name: "pwritev", op: uring.OpWritev, counts: true, breaks: true, poll: uring.PollOut},
+	kindFsync:     {name: "fsync", op: uring.OpFsync},
+	kindFdatasync: {name: "fdatasync", op: uring.OpFsync, opf: uring.FsyncDatasync},
+	kindSyncRange: {name: "sync_file_range", op: uring.OpSyncFileRange, opf: uring.SyncRange},
+	kindFallocate: {name: "fallocate", op: uring.OpFallocate},
+	kindAccept:    {name: "accept", op: uring.OpAccept, opf: uring.AcceptFlags, breaks: true, poll: uring.PollIn},
+	kindConnect:   {name: "connect", op: uring.OpConnect, breaks: true, poll: uring.PollOut},
+	kindSend:      {name: "send", op: uring.OpSend, opf: uring.MsgNoSignal, counts: true, breaks: true, poll: uring.PollOut},
+	kindRecv:      {name: "recv", op: uring.OpRecv, counts: true, breaks: true, stores: true, poll: uring.PollIn},
+	kindPoll:      {name: "poll", op: uring.OpPollAdd, breaks: true},
+}
+
+// maxTransfer is the most that one read or write moves (MAX_RW_COUNT).
+const maxTransfer = 0x7ffff000
+
+// maxVector is the most buffers that one vectored transfer takes (UIO_MAXIOV).
+const maxVector = 1024
+
+// full reports whether o has succeeded in full with res: what Link asks for.
+func (o *op) full(res int32) bool {
+	switch {
+	case res < 0 || o.bits&bitShort != 0:
+		return false
+	case !kinds[o.kind].counts:
+		return true
+	case o.kind == kindReadv || o.kind == kindWritev:
+		return int(res) == o.x.want
+	}
+	return uint32(res) == o.n
+}
+
+// linkable reports whether the kernel may IO_LINK another operation behind o: its failure has to break the chain.
+func (o *op) linkable() bool { return kinds[o.kind].breaks && o.bits&bitShort == 0 }
+
+// request is what o says to the kernel.
+func (o *op) request() uring.Request {
+	k := &kinds[o.kind]
+	q := uring.Request{Op: k.op, FD: o.fd, Off: o.off, Addr: o.addr, Len: o.n, OpFlags: k.opf | o.opf}
+	if o.fate&fatePolling != 0 {
+		q = uring.Request{Op: uring.OpPollAdd, FD: o.fd, OpFlags: k.poll}
+	}
+	if o.bits&bitFixed != 0 {
+		q.Flags |= uring.SQEFixedFile
+	}
+	if o.bits&bitLinked != 0 {
+		q.Flags |= uring.SQELink
+	}
+	return q
+}
+
+// cancels is the request that cancels what has that user_data (IORING_OP_ASYNC_CANCEL).
+func cancels(userData uint64) uring.Request {
+	return uring.Request{Op: uring.OpAsyncCancel, FD: -1, Addr: uring.Number(userData)}
+}

@@ -1,0 +1,184 @@
+package rio
+
+import (
+	"sync/atomic"
+	"syscall"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// An op is one operation, from the call that starts it to the Wait that takes its result.
+//
+//	free ──start──▶ pending ──CQE──▶ done ──take──▶ free
+//
+// While it is pending the ring's table holds it, and with it everything that the kernel may touch: the pinned buffer,
+// the side structures, the handle. Nobody but the CQE ends that. Its generation counts how often it was used; a
+// Completion remembers the one it was given, so that it can never see another operation's result.
+type op struct {
+	state atomic.Uint64 // generation<<8 | phase bits
+	ring  *Ring
+	wake  chan struct{} // a parked waiter sleeps here; made when first needed, then kept
+	done  chan struct{} // what Done returned, if hasDone is set
+	seen  chan int32    // under the race detector: the result's way to the witness
+	x     *extra
+	h     *handle
+	pins  uring.Pins
+
+	// Under sq.mu and cq.mu to write, either of them to read; see order.go.
+	next  *op    // the next one in its group, on the free list, or in the queue for tickets
+	in    *group // the group it is held back in
+	then  *group // what begins when this one has succeeded
+	epoch *epoch
+
+	began int64 // for Profile: nanoseconds
+	addr  uring.Addr
+	off   uint64
+	res   int32
+	fd    int32
+	place uint32 // in the table
+	n     uint32 // sqe.len
+	opf   uring.OpFlags
+	kind  kind
+	bits  marks
+	tries uint8 // how often it was started again
+	fate  marks // as bits, but written where the CQE is read
+	edge  byte  // the race detector knows the witness by its address
+}
+
+// Phase bits of op.state.
+const (
+	isClaimed    uint64 = 1 << iota // a Wait owns the result
+	isParked                        // somebody sleeps on wake
+	hasDone                         // done is to be closed
+	isCancelled                     // a cancel has been asked for
+	isRingClosed                    // by Ring.Close
+	isFileClosed                    // by the handle's Close
+	isHanded                        // under the race detector: the CQE has been read
+	isDone
+	genShift  = iota
+	phaseMask = 1<<genShift - 1
+)
+
+type marks uint8
+
+// op.bits, set before the SQE is published.
+const (
+	bitQuiet   marks = 1 << iota // no Completion: no ticket, not counted by Drain
+	bitFixed                     // fd is a place in the table of registered files
+	bitLinked                    // next is IO_LINKed behind it
+	bitShort                     // the buffer is longer than the kernel takes in one piece
+	bitBounded                   // ends by itself
+	bitWaiter                    // not an operation: waits for tickets or for the ring to be idle
+	bitForeign                   // x.file is somebody else's
+	bitFollow                    // the next operation on the ring is linked to it
+)
+
+// op.fate, written under cq.mu.
+const (
+	fatePolling marks = 1 << iota // its POLL_ADD is in flight, in its place
+	fateBroken                    // the one before it in the kernel's chain has failed
+	fateAbsorb                    // the one before it is started again: its ECANCELED doesn't count
+	fateLost                      // the ring broke while the kernel had it
+)
+
+// extra is what only some operations need. It stays with the op when that is used again.
+type extra struct {
+	file  syscall.Conn // a foreign descriptor's owner, kept alive until the end
+	place uint32       // with bitFixed
+	want  int          // what a vectored transfer is in full
+	vec   []uring.Iovec
+
+	sa     uring.Sockaddr
+	conn   *Conn // what accept returns
+	broken error
+}
+
+func (o *op) gen() uint64 { return o.state.Load() >> genShift }
+
+// current reports whether the op is still in the generation gen, and its phase bits.
+func (o *op) current(gen uint64) (phase uint64, ok bool) {
+	s := o.state.Load()
+	return s & phaseMask, s>>genShift == gen
+}
+
+func (o *op) isDone() bool { return o.state.Load()&isDone != 0 }
+
+// extra returns o.x, which it makes if there is none yet.
+func (o *op) extra() *extra {
+	if o.x == nil {
+		o.x = new(extra)
+	}
+	return o.x
+}
+
+// claim takes the right to the result. Of several one gets it.
+func (o *op) claim(gen uint64) bool {
+	for {
+		s := o.state.Load()
+		if s>>genShift != gen || s&isClaimed != 0 {
+			return false
+		}
+		if o.state.CompareAndSwap(s, s|isClaimed) {
+			return true
+		}
+	}
+}
+
+// resolve publishes the result. After the state says done, o may be somebody else's: only a parked waiter, who
+// sleeps until the send, keeps it.
+func (o *op) resolve(res int32) {
+	o.res = res
+	for {
+		s := o.state.Load()
+		var done chan struct{}
+		if s&hasDone != 0 {
+			done = o.done
+		}
+		if !o.state.CompareAndSwap(s, s|isDone) {
+			continue
+		}
+		if s&isParked != 0 {
+			o.wake <- struct{}{}
+		}
+		if done != nil {
+			o.ring.watchers.Add(-1)
+			close(done)
+		}
+		return
+	}
+}
+
+// recycle gives o, which is done and claimed, back for the next operation. A new generation begins.
+func (r *Ring) recycle(o *op) {
+	if o.fate&fateLost != 0 {
+		return // the kernel may still write to what it has pinned
+	}
+	o.h = nil
+	if x := o.x; x != nil {
+		x.file, x.conn, x.broken = nil, nil, nil
+		if cap(x.vec) > 64 {
+			x.vec = nil
+		}
+	}
+	o.state.Store((o.gen() + 1) << genShift)
+	for {
+		top := r.returned.Load()
+		o.next = top
+		if r.returned.CompareAndSwap(top, o) {
+			return
+		}
+	}
+}
+
+// newOp returns an op of a fresh generation. Under sq.mu.
+func (r *Ring) newOp() *op {
+	if r.sq.free == nil {
+		if r.sq.free = r.returned.Swap(nil); r.sq.free == nil {
+			return &op{ring: r}
+		}
+	}
+	o := r.sq.free
+	r.sq.free = o.next
+	o.next = nil
+	return o
+}

@@ -1,0 +1,196 @@
+package rio
+
+// An Ordering says how an operation stands to those around it on the same Ring. The zero value is None.
+type Ordering uint8
+
+const (
+	// None: the operation waits for nothing, and nothing for it.
+	None Ordering = 0
+	// Link: the next operation started on the same Ring begins only if this one succeeds in full (IOSQE_IO_LINK). If
+	// this one fails or is short, the next resolves with syscall.ECANCELED.
+	Link Ordering = 1
+	// Drain: this operation begins when all operations with a Completion that were started earlier on this Ring are
+	// done. Unlike IOSQE_IO_DRAIN it does not hold up later ones. Link and Drain may be given both.
+	Drain Ordering = 2
+)
+
+// A group is a train that may have to wait: for an operation to succeed, for an epoch to end. Where the kernel can't be
+// trusted with a link (it ends a chain at a submission boundary; a failed fsync doesn't break one) the ring keeps the
+// promise itself, with a group that hangs on the operation before it.
+//
+// Everything in this file is written under both locks.
+type group struct {
+	train
+	waits  int  // for how many things; 0: it may go
+	doomed bool // one of them has failed
+}
+
+// link is the end of what the Ring's callers have linked: the operation whose successor is still to come.
+type link struct {
+	op     *op    // if it has not ended yet
+	failed bool   // how it ended
+	open   *group // held back for the successor, so that both go out in one piece
+}
+
+// An epoch is what was started between two Drains. One with a gate may begin when all earlier ones have ended.
+type epoch struct {
+	started  uint64 // under sq.mu; it stands still once there is a later epoch
+	finished uint64 // under cq.mu
+	gate     *group
+}
+
+// order starts o, which has an Ordering or follows a Link. Under sq.mu.
+func (r *Ring) order(o *op, ord Ordering) {
+	r.cq.mu.Lock()
+	defer r.cqUnlock()
+	g := &group{train: train{first: o, last: o, n: 1}}
+	o.in = g
+	if ord&Drain != 0 && r.newEpoch(o, g) {
+		g.waits++
+	}
+	l := &r.link
+	if r.sq.follow {
+		g = r.couple(l, o, g)
+	}
+	r.sq.follow = ord&Link != 0
+	if r.sq.follow {
+		l.op, l.failed = o, false
+		if g.waits == 0 && !g.doomed && r.mayLink(g) {
+			l.open = g
+			r.heldBack.Store(true)
+			return
+		}
+	}
+	if l.open == g {
+		l.open = nil
+	}
+	if g.waits == 0 {
+		r.release(g)
+	}
+}
+
+// couple puts o, in g, behind the operation that waits for a successor. It returns the group that o is in then.
+func (r *Ring) couple(l *link, o *op, g *group) *group {
+	p := l.op
+	l.op = nil
+	switch {
+	case p == nil: // it is gone already
+		g.doomed = l.failed
+	case p.in != nil && g.waits == 0 && r.mayLink(p.in):
+		g = p.in
+		g.last.next, g.last, o.in = o, o, g
+		g.n++
+	default:
+		p.then = g
+		g.waits++
+		if l.open != nil {
+			open := l.open
+			l.open = nil
+			r.release(open)
+		}
+	}
+	return g
+}
+
+// mayLink reports whether the kernel can be trusted with one more behind the last of g.
+func (r *Ring) mayLink(g *group) bool {
+	return r.k.Links() && g.last.linkable() && g.n < r.k.SQ.Entries()
+}
+
+// newEpoch begins an epoch with o, unless everything before o has ended.
+func (r *Ring) newEpoch(o *op, g *group) bool {
+	o.epoch.started--
+	idle := true
+	for _, e := range r.cq.epochs {
+		idle = idle && e.started == e.finished
+	}
+	if !idle {
+		o.epoch = &epoch{gate: g}
+		r.sq.epoch = o.epoch
+		r.cq.epochs = append(r.cq.epochs, o.epoch)
+	}
+	o.epoch.started++
+	return !idle
+}
+
+// passEpochs opens the gates of the epochs whose predecessors have all ended. Under cq.mu.
+func (r *Ring) passEpochs() {
+	for len(r.cq.epochs) > 1 && r.cq.epochs[0].started == r.cq.epochs[0].finished {
+		r.cq.epochs = append(r.cq.epochs[:0], r.cq.epochs[1:]...)
+		if e := r.cq.epochs[0]; e.gate != nil {
+			r.settle(e.gate, true)
+			e.gate = nil
+		}
+	}
+}
+
+// settle tells g that one of the things it waits for has ended. Under cq.mu.
+func (r *Ring) settle(g *group, ok bool) {
+	g.waits--
+	g.doomed = g.doomed || !ok
+	if g.waits == 0 {
+		r.cq.work.ready = append(r.cq.work.ready, g)
+	}
+}
+
+// release lets g go, which waits for nothing any more: to the kernel, or to its end.
+func (r *Ring) release(g *group) {
+	if g.doomed && g.first != nil {
+		r.cut(g, g.first)
+	}
+	for o := g.first; o != nil; o = o.next {
+		if o.state.Load()&isCancelled != 0 {
+			r.cut(g, o)
+			break
+		}
+	}
+	if g.first == nil {
+		return
+	}
+	for o := g.first; o != nil; o = o.next {
+		o.in = nil
+	}
+	r.send(g.train)
+}
+
+// cut ends o, and those linked behind it in g, with ECANCELED.
+func (r *Ring) cut(g *group, o *op) {
+	n := uint32(0)
+	var before *op
+	for p := g.first; p != o; p = p.next {
+		before = p
+		n++
+	}
+	g.n, g.last = n, before
+	if before == nil {
+		g.first = nil
+		if r.link.open == g {
+			r.link.open = nil
+		}
+	} else {
+		before.next = nil
+	}
+	for o != nil {
+		next := o.next
+		o.next, o.in = nil, nil
+		o.bits &^= bitLinked
+		r.finish(o, errCanceled)
+		o = next
+	}
+}
+
+// recouple hangs what the kernel had linked behind o on it once more: o is started again, and its failure has ended
+// the chain. Those behind it end with an ECANCELED each, which doesn't count. Under cq.mu.
+func (r *Ring) recouple(o *op) {
+	if o.bits&bitLinked == 0 {
+		return
+	}
+	g := &group{train: train{first: o.next}, waits: 1}
+	for p := o.next; p != nil; p = p.next {
+		p.in, p.fate = g, p.fate|fateAbsorb
+		g.last = p
+		g.n++
+		g.waits++
+	}
+	o.then, o.next, o.bits = g, nil, o.bits&^bitLinked
+}
