@@ -21,15 +21,15 @@ type Chain struct {
 func (r *Ring) Chain() *Chain { return &Chain{r: r} }
 
 // add is what every operation of Chain comes down to.
-func add[T any](c *Chain, call *call) Completion[T] {
+func (c *Chain) add(call *call) pending {
 	name := kinds[call.kind].name
 	if c == nil {
-		return failed[T](invalid(name, "nil Chain"))
+		return failed(invalid(name, "nil Chain"))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.done {
-		return failed[T](invalid(name, "the Chain has been submitted"))
+		return failed(invalid(name, "the Chain has been submitted"))
 	}
 	p := &promise{}
 	if n := len(c.ps); n < len(c.small) {
@@ -37,7 +37,7 @@ func add[T any](c *Chain, call *call) Completion[T] {
 	}
 	c.calls = append(c.calls, *call)
 	c.ps = append(c.ps, p)
-	return Completion[T]{p: p}
+	return pending{p: p}
 }
 
 // Submit starts the operations, in their order, all or none. It takes all their tickets at once, and waits if there are

@@ -12,7 +12,10 @@ import (
 // it is harmless: the operation runs, and its buffer is held until the kernel is done with it.
 //
 // T is int for a number of bytes, *Conn for Accept, struct{} where there is only success.
-type Completion[T any] struct {
+type Completion[T any] struct{ pending }
+
+// pending is what of a Completion does not depend on T.
+type pending struct {
 	o   *op
 	gen uint64
 	p   *promise
@@ -34,27 +37,27 @@ const (
 	refusedTaken
 )
 
-func failed[T any](err error) Completion[T] {
+func failed(err error) pending {
 	p := &promise{err: err}
 	p.state.Store(refused)
-	return Completion[T]{p: p}
+	return pending{p: p}
 }
 
 // start is what every operation of Ring comes down to.
-func start[T any](r *Ring, c *call, order []Ordering) Completion[T] {
+func (r *Ring) start(c *call, order []Ordering) pending {
 	var ord Ordering
 	for _, o := range order {
 		ord |= o
 	}
 	o, gen, err := r.begin(c, ord)
 	if err != nil {
-		return failed[T](err)
+		return failed(err)
 	}
-	return Completion[T]{o: o, gen: gen}
+	return pending{o: o, gen: gen}
 }
 
-// find returns the operation that c stands for. An error is c's result; final says that it has used c up.
-func (c Completion[T]) find(take bool) (o *op, gen uint64, err error) {
+// find returns the operation that c stands for. An error is c's result, which take uses up.
+func (c pending) find(take bool) (o *op, gen uint64, err error) {
 	p := c.p
 	if p == nil {
 		if c.o == nil {
@@ -144,7 +147,9 @@ var closedChan = func() chan struct{} {
 
 // Done returns a channel that is closed once the operation is done, for use in a select; Wait does not block then. It
 // submits the operation. For a Completion of a Chain it is nil before Submit.
-func (c Completion[T]) Done() <-chan struct{} {
+func (c Completion[T]) Done() <-chan struct{} { return c.doneSoon() }
+
+func (c pending) doneSoon() <-chan struct{} {
 	o, gen, err := c.find(false)
 	if err == errUnsubmitted {
 		return nil
@@ -190,7 +195,9 @@ func (o *op) doneChan(gen uint64, r *Ring) chan struct{} {
 // Cancel asks the kernel to stop the operation (IORING_OP_ASYNC_CANCEL). The Completion still resolves: with
 // syscall.ECANCELED, or with its result if that was faster; an operation on a regular file usually is. Cancelling what
 // is done returns nil.
-func (c Completion[T]) Cancel() error {
+func (c Completion[T]) Cancel() error { return c.cancel() }
+
+func (c pending) cancel() error {
 	o, gen, err := c.find(false)
 	if err == errUnsubmitted || o == nil && c.p == nil {
 		return err

@@ -81,11 +81,11 @@ func (r *Ring) drain() uint32 {
 	if r.cq.gone {
 		return 0
 	}
-	if uring.Race {
-		r.tail.Load() // the edge from who wrote the table: the detector sees none through the kernel
-	}
 	q := &r.k.CQ
 	n := q.Ready()
+	if uring.Race {
+		r.edge.Load() // from who wrote the table: the detector sees no edge through the kernel
+	}
 	for range n {
 		if c := q.Next(); c.UserData != controlData {
 			r.arrive(c)

@@ -35,18 +35,27 @@ func (r *Ring) look(c *call, t *target) (err error) {
 	default:
 		return nil
 	}
+	var domain int // not c: what goes into this closure goes to the heap, for the ring's own handles too
 	var sockErr error
+	bounded, connect := false, c.kind == kindConnect
 	err = t.raw.Control(func(fd uintptr) {
-		if c.kind == kindConnect {
-			sockErr = c.socket(int(fd))
+		if connect {
+			domain, sockErr = uring.Domain(int(fd))
 		} else {
-			t.bounded = uring.Bounded(int(fd))
+			bounded = uring.Bounded(int(fd))
 		}
 	})
+	if err == nil {
+		err = sockErr
+	}
 	if err != nil {
 		return foreignError(name, err)
 	}
-	return sockErr
+	t.bounded = bounded
+	if connect {
+		return c.family(domain)
+	}
+	return nil
 }
 
 // foreignError names what Control says. What os.File says of a closed file is not os.ErrClosed, and has no name.
@@ -188,7 +197,8 @@ func (r *Ring) lend(c *call, t *target) error {
 	l.free = l.free[:len(l.free)-1]
 	l.mu.Unlock()
 	var regErr error
-	err := t.raw.Control(func(fd uintptr) { regErr = r.setFile(t.place, int(fd)) })
+	place := t.place
+	err := t.raw.Control(func(fd uintptr) { regErr = r.setFile(place, int(fd)) })
 	if err == nil {
 		err = regErr
 	}

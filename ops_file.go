@@ -10,11 +10,11 @@ import (
 
 // Nop does nothing, through the kernel and back (IORING_OP_NOP).
 func (r *Ring) Nop(order ...Ordering) Completion[struct{}] {
-	return start[struct{}](r, &call{kind: kindNop}, order)
+	return Completion[struct{}]{r.start(&call{kind: kindNop}, order)}
 }
 
 // Nop is Ring.Nop.
-func (c *Chain) Nop() Completion[struct{}] { return add[struct{}](c, &call{kind: kindNop}) }
+func (c *Chain) Nop() Completion[struct{}] { return Completion[struct{}]{c.add(&call{kind: kindNop})} }
 
 // ReadAt reads into p from offset off of f, as pread(2) does (IORING_OP_READ). The result may be short, and is 0 at the
 // end of the file; an empty p gives 0 and no error. On pipes, sockets and terminals the offset is ignored. More than
@@ -22,12 +22,12 @@ func (c *Chain) Nop() Completion[struct{}] { return add[struct{}](c, &call{kind:
 //
 // The kernel may write to p until the Completion resolves: don't touch it before. The ring keeps it alive and in place.
 func (r *Ring) ReadAt(f syscall.Conn, p []byte, off int64, order ...Ordering) Completion[int] {
-	return start[int](r, &call{kind: kindRead, file: f, buf: p, off: off}, order)
+	return Completion[int]{r.start(&call{kind: kindRead, file: f, buf: p, off: off}, order)}
 }
 
 // ReadAt is Ring.ReadAt.
 func (c *Chain) ReadAt(f syscall.Conn, p []byte, off int64) Completion[int] {
-	return add[int](c, &call{kind: kindRead, file: f, buf: p, off: off})
+	return Completion[int]{c.add(&call{kind: kindRead, file: f, buf: p, off: off})}
 }
 
 // WriteAt writes p at offset off of f, as pwrite(2) does (IORING_OP_WRITE). The result may be short. On pipes, sockets and
@@ -36,12 +36,12 @@ func (c *Chain) ReadAt(f syscall.Conn, p []byte, off int64) Completion[int] {
 //
 // The kernel may read from p until the Completion resolves: don't change it before. The ring keeps it alive and in place.
 func (r *Ring) WriteAt(f syscall.Conn, p []byte, off int64, order ...Ordering) Completion[int] {
-	return start[int](r, &call{kind: kindWrite, file: f, buf: p, off: off}, order)
+	return Completion[int]{r.start(&call{kind: kindWrite, file: f, buf: p, off: off}, order)}
 }
 
 // WriteAt is Ring.WriteAt.
 func (c *Chain) WriteAt(f syscall.Conn, p []byte, off int64) Completion[int] {
-	return add[int](c, &call{kind: kindWrite, file: f, buf: p, off: off})
+	return Completion[int]{c.add(&call{kind: kindWrite, file: f, buf: p, off: off})}
 }
 
 // ReadvAt reads into bufs, one after the other, as preadv(2) does (IORING_OP_READV); otherwise it is ReadAt. More than
@@ -50,12 +50,12 @@ func (c *Chain) WriteAt(f syscall.Conn, p []byte, off int64) Completion[int] {
 // The kernel may write to the buffers until the Completion resolves: don't touch them before. The ring keeps them alive
 // and in place. The slice bufs itself may be used again at once.
 func (r *Ring) ReadvAt(f syscall.Conn, bufs [][]byte, off int64, order ...Ordering) Completion[int] {
-	return start[int](r, &call{kind: kindReadv, file: f, bufs: bufs, off: off}, order)
+	return Completion[int]{r.start(&call{kind: kindReadv, file: f, bufs: bufs, off: off}, order)}
 }
 
 // ReadvAt is Ring.ReadvAt. The slice bufs itself must not change before Submit.
 func (c *Chain) ReadvAt(f syscall.Conn, bufs [][]byte, off int64) Completion[int] {
-	return add[int](c, &call{kind: kindReadv, file: f, bufs: bufs, off: off})
+	return Completion[int]{c.add(&call{kind: kindReadv, file: f, bufs: bufs, off: off})}
 }
 
 // WritevAt writes bufs, one after the other, as pwritev(2) does (IORING_OP_WRITEV); otherwise it is WriteAt. More than
@@ -64,58 +64,58 @@ func (c *Chain) ReadvAt(f syscall.Conn, bufs [][]byte, off int64) Completion[int
 // The kernel may read from the buffers until the Completion resolves: don't change them before. The ring keeps them
 // alive and in place. The slice bufs itself may be used again at once.
 func (r *Ring) WritevAt(f syscall.Conn, bufs [][]byte, off int64, order ...Ordering) Completion[int] {
-	return start[int](r, &call{kind: kindWritev, file: f, bufs: bufs, off: off}, order)
+	return Completion[int]{r.start(&call{kind: kindWritev, file: f, bufs: bufs, off: off}, order)}
 }
 
 // WritevAt is Ring.WritevAt. The slice bufs itself must not change before Submit.
 func (c *Chain) WritevAt(f syscall.Conn, bufs [][]byte, off int64) Completion[int] {
-	return add[int](c, &call{kind: kindWritev, file: f, bufs: bufs, off: off})
+	return Completion[int]{c.add(&call{kind: kindWritev, file: f, bufs: bufs, off: off})}
 }
 
 // Fsync makes what was written to f durable, with its metadata, as fsync(2) does (IORING_OP_FSYNC). It says nothing about
 // writes that are still in flight: wait for them first, or use a Chain. After an error what was written may be lost, and
 // a later Fsync may report success all the same.
 func (r *Ring) Fsync(f syscall.Conn, order ...Ordering) Completion[struct{}] {
-	return start[struct{}](r, &call{kind: kindFsync, file: f}, order)
+	return Completion[struct{}]{r.start(&call{kind: kindFsync, file: f}, order)}
 }
 
 // Fsync is Ring.Fsync.
 func (c *Chain) Fsync(f syscall.Conn) Completion[struct{}] {
-	return add[struct{}](c, &call{kind: kindFsync, file: f})
+	return Completion[struct{}]{c.add(&call{kind: kindFsync, file: f})}
 }
 
 // Fdatasync is Fsync without the metadata that reading the data back doesn't need, as fdatasync(2) does
 // (IORING_FSYNC_DATASYNC).
 func (r *Ring) Fdatasync(f syscall.Conn, order ...Ordering) Completion[struct{}] {
-	return start[struct{}](r, &call{kind: kindFdatasync, file: f}, order)
+	return Completion[struct{}]{r.start(&call{kind: kindFdatasync, file: f}, order)}
 }
 
 // Fdatasync is Ring.Fdatasync.
 func (c *Chain) Fdatasync(f syscall.Conn) Completion[struct{}] {
-	return add[struct{}](c, &call{kind: kindFdatasync, file: f})
+	return Completion[struct{}]{c.add(&call{kind: kindFdatasync, file: f})}
 }
 
 // SyncFileRange starts writing the dirty pages of n bytes from off on, 0 for all up to the end, and waits for that, as
 // sync_file_range(2) does with WRITE and WAIT_AFTER (IORING_OP_SYNC_FILE_RANGE). It is no Fdatasync: neither metadata nor
 // the disk's cache are written. A range of 4 GiB or more goes to the end of the file.
 func (r *Ring) SyncFileRange(f syscall.Conn, off, n int64, order ...Ordering) Completion[struct{}] {
-	return start[struct{}](r, &call{kind: kindSyncRange, file: f, off: off, n: n}, order)
+	return Completion[struct{}]{r.start(&call{kind: kindSyncRange, file: f, off: off, n: n}, order)}
 }
 
 // SyncFileRange is Ring.SyncFileRange.
 func (c *Chain) SyncFileRange(f syscall.Conn, off, n int64) Completion[struct{}] {
-	return add[struct{}](c, &call{kind: kindSyncRange, file: f, off: off, n: n})
+	return Completion[struct{}]{c.add(&call{kind: kindSyncRange, file: f, off: off, n: n})}
 }
 
 // Fallocate allocates, or with the FALLOC_FL_* bits in mode frees or shifts, n bytes of f from off on, as fallocate(2)
 // does (IORING_OP_FALLOCATE).
 func (r *Ring) Fallocate(f syscall.Conn, mode uint32, off, n int64, order ...Ordering) Completion[struct{}] {
-	return start[struct{}](r, &call{kind: kindFallocate, file: f, off: off, n: n, mode: mode}, order)
+	return Completion[struct{}]{r.start(&call{kind: kindFallocate, file: f, off: off, n: n, mode: mode}, order)}
 }
 
 // Fallocate is Ring.Fallocate.
 func (c *Chain) Fallocate(f syscall.Conn, mode uint32, off, n int64) Completion[struct{}] {
-	return add[struct{}](c, &call{kind: kindFallocate, file: f, off: off, n: n, mode: mode})
+	return Completion[struct{}]{c.add(&call{kind: kindFallocate, file: f, off: off, n: n, mode: mode})}
 }
 
 // check finds what is wrong with c before anything is started.

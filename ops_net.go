@@ -14,23 +14,23 @@ import (
 // listener with a descriptor: *Listener, *net.TCPListener, *net.UnixListener. A connection that nobody takes from the
 // Completion is closed: when that is forgotten, or with the Ring.
 func (r *Ring) Accept(l net.Listener, order ...Ordering) Completion[*Conn] {
-	return start[*Conn](r, &call{kind: kindAccept, file: l}, order)
+	return Completion[*Conn]{r.start(&call{kind: kindAccept, file: l}, order)}
 }
 
 // Accept is Ring.Accept.
 func (c *Chain) Accept(l net.Listener) Completion[*Conn] {
-	return add[*Conn](c, &call{kind: kindAccept, file: l})
+	return Completion[*Conn]{c.add(&call{kind: kindAccept, file: l})}
 }
 
 // Connect connects the socket c to addr, as connect(2) does (IORING_OP_CONNECT). An IPv4 address works on an IPv6 socket
 // too; the other way round is EAFNOSUPPORT.
 func (r *Ring) Connect(c syscall.Conn, addr netip.AddrPort, order ...Ordering) Completion[struct{}] {
-	return start[struct{}](r, &call{kind: kindConnect, file: c, addr: addr}, order)
+	return Completion[struct{}]{r.start(&call{kind: kindConnect, file: c, addr: addr}, order)}
 }
 
 // Connect is Ring.Connect.
 func (c *Chain) Connect(s syscall.Conn, addr netip.AddrPort) Completion[struct{}] {
-	return add[struct{}](c, &call{kind: kindConnect, file: s, addr: addr})
+	return Completion[struct{}]{c.add(&call{kind: kindConnect, file: s, addr: addr})}
 }
 
 // Send sends p over c, as send(2) does with MSG_NOSIGNAL (IORING_OP_SEND). The result may be short; with Link it is
@@ -39,12 +39,12 @@ func (c *Chain) Connect(s syscall.Conn, addr netip.AddrPort) Completion[struct{}
 //
 // The kernel may read from p until the Completion resolves: don't change it before. The ring keeps it alive and in place.
 func (r *Ring) Send(c net.Conn, p []byte, order ...Ordering) Completion[int] {
-	return start[int](r, &call{kind: kindSend, file: c, buf: p}, order)
+	return Completion[int]{r.start(&call{kind: kindSend, file: c, buf: p}, order)}
 }
 
 // Send is Ring.Send. It is complete when all of p is sent.
 func (c *Chain) Send(conn net.Conn, p []byte) Completion[int] {
-	return add[int](c, &call{kind: kindSend, file: conn, buf: p, mode: waitAll})
+	return Completion[int]{c.add(&call{kind: kindSend, file: conn, buf: p, mode: waitAll})}
 }
 
 // Recv receives into p from c, as recv(2) does (IORING_OP_RECV). The result may be short, and is 0 at the end of the
@@ -52,12 +52,12 @@ func (c *Chain) Send(conn net.Conn, p []byte) Completion[int] {
 //
 // The kernel may write to p until the Completion resolves: don't touch it before. The ring keeps it alive and in place.
 func (r *Ring) Recv(c net.Conn, p []byte, order ...Ordering) Completion[int] {
-	return start[int](r, &call{kind: kindRecv, file: c, buf: p}, order)
+	return Completion[int]{r.start(&call{kind: kindRecv, file: c, buf: p}, order)}
 }
 
 // Recv is Ring.Recv. It is complete when p is full.
 func (c *Chain) Recv(conn net.Conn, p []byte) Completion[int] {
-	return add[int](c, &call{kind: kindRecv, file: conn, buf: p, mode: waitAll})
+	return Completion[int]{c.add(&call{kind: kindRecv, file: conn, buf: p, mode: waitAll})}
 }
 
 // waitAll in call.mode asks for all of the buffer (MSG_WAITALL).
@@ -82,18 +82,25 @@ func (c *call) checkAddr() error {
 	return nil
 }
 
-// socket asks for the family of the socket that is to be connected, and whether the address can be of it.
-func (c *call) socket(fd int) (err error) {
-	if c.inet, err = uring.Domain(fd); err != nil {
+// socket asks for the family of the socket that is to be connected.
+func (c *call) socket(fd int) error {
+	domain, err := uring.Domain(fd)
+	if err != nil {
 		return fmt.Errorf("rio: connect: %w", err)
 	}
+	return c.family(domain)
+}
+
+// family checks that c's address can be one of the socket's family.
+func (c *call) family(domain int) error {
+	c.inet = domain
 	a := c.addr.Addr()
-	if c.inet == uring.AFInet6 || c.inet == uring.AFInet && (a.Is4() || a.Is4In6()) {
+	if domain == uring.AFInet6 || domain == uring.AFInet && (a.Is4() || a.Is4In6()) {
 		return nil
 	}
-	family := map[int]string{uring.AFInet: "an IPv4", uring.AFUnix: "a Unix"}[c.inet]
+	family := map[int]string{uring.AFInet: "an IPv4", uring.AFUnix: "a Unix"}[domain]
 	if family == "" {
 		family = "not an IP"
 	}
-	return fmt.Errorf("rio: connect: %v for a socket that is %s socket: %w", c.addr, family, syscall.EAFNOSUPPORT)
+	return fmt.Errorf("rio: connect: %s for a socket that is %s socket: %w", c.addr.String(), family, syscall.EAFNOSUPPORT)
 }

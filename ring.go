@@ -47,6 +47,7 @@ type Ring struct {
 
 	users     atomic.Int64 // goroutines in a system call on the ring
 	gone      atomic.Bool
+	edge      atomic.Uint32 // for the race detector: from publish to drain
 	enters    atomic.Uint64
 	submitted atomic.Uint64
 	overflows atomic.Uint64

@@ -223,6 +223,9 @@ func (r *Ring) write(t train) {
 		q := o.request()
 		r.k.SQ.Claim().Fill(&q, r.userData(o))
 	}
+	if uring.Race {
+		r.edge.Add(1)
+	}
 	r.tail.Store(r.k.SQ.Publish())
 }
 
