@@ -2,7 +2,6 @@ package rio
 
 import (
 	"strconv"
-	"syscall"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
@@ -100,6 +99,6 @@ func (o *op) startWitness(c *call) {
 func raceStart(k kind) {
 	switch k {
 	case kindSend, kindWrite, kindWritev:
-		syscall.Write(-1, nil)
+		uring.RacePublish()
 	}
 }

@@ -333,7 +333,7 @@ func (p *patience) endure(r *Ring, errno syscall.Errno) bool {
 	case syscall.EINTR: // a signal, perhaps Go's own for preemption
 		return true
 	case 0, syscall.EAGAIN, syscall.EBUSY: // no memory for requests just now; CQEs to be read first
-	case syscall.ENOMEM, syscall.Errno(53): // EBADR: CQEs were lost for want of memory, the kernel says so once
+	case syscall.ENOMEM, uring.EBADR: // EBADR: CQEs were lost for want of memory, the kernel says so once
 		if p.since.IsZero() {
 			p.since = time.Now()
 		} else if time.Since(p.since) > time.Second/2 {

@@ -3,7 +3,6 @@ package rio
 import (
 	"context"
 	"runtime"
-	"syscall"
 	"time"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
@@ -52,7 +51,7 @@ func (r *Ring) lead(o *op, ctx context.Context) {
 		r.entered(n, errno)
 		r.unuse()
 		r.reap()
-		if errno == syscall.ETIME {
+		if errno == uring.ETIME {
 			break
 		}
 		if errno != 0 && !p.endure(r, errno) {

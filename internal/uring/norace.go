@@ -1,4 +1,4 @@
-//go:build !race
+//go:build !race || !linux
 
 package uring
 
@@ -13,6 +13,9 @@ func RaceBlind(f func()) { f() }
 
 // RaceRelease does nothing.
 func RaceRelease(*byte) {}
+
+// RacePublish does nothing.
+func RacePublish() {}
 
 // RaceJoin does nothing.
 func RaceJoin() {}

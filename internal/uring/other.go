@@ -18,6 +18,12 @@ const (
 	FileAppend          = 0
 )
 
+// Errnos that not every system has.
+const (
+	ETIME = syscall.Errno(62)
+	EBADR = syscall.Errno(53)
+)
+
 // Open fails: io_uring is Linux's.
 func Open(Config) (*Ring, error) {
 	return nil, fmt.Errorf("rio: io_uring is Linux's, this is %s: %w", runtime.GOOS, errors.ErrUnsupported)

@@ -1,4 +1,4 @@
-//go:build race
+//go:build race && linux
 
 package uring
 
@@ -45,6 +45,9 @@ var null = sync.OnceValue(func() int {
 	}
 	return fd
 })
+
+// RacePublish makes the edge that package syscall makes of each Write.
+func RacePublish() { syscall.Write(-1, nil) }
 
 // RaceJoin makes the edge that package syscall makes of each successful Read.
 func RaceJoin() { syscall.Read(null(), nil) }

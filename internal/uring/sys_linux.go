@@ -18,8 +18,13 @@ const (
 	AcceptFlags  OpFlags = unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
 	FileDirect           = unix.O_DIRECT
 	FileAppend           = unix.O_APPEND
-	maxIov               = 1024
 	statxAligned         = 0x2000 // STATX_DIOALIGN
+)
+
+// Errnos that not every system has.
+const (
+	ETIME = unix.ETIME
+	EBADR = unix.EBADR
 )
 
 // Dup duplicates fd, close-on-exec.
