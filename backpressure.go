@@ -88,6 +88,7 @@ func (r *Ring) admit(n uint32) error {
 	w.claim(gen)
 	r.await(w, nil) // submits everything first
 	granted := w.res == 0
+	w.retire()
 	r.recycle(w)
 	r.sq.mu.Lock()
 	if granted {

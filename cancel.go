@@ -38,12 +38,11 @@ func (r *Ring) doom(o *op, why uint64) {
 // askCancel queues a cancel for o. It takes no ticket: it may only get into the queue if there is room, and its own CQE
 // is the one more that the kernel keeps (IORING_FEAT_NODROP) should there be none in the CQ. Under both locks.
 func (r *Ring) askCancel(o *op) {
-	if r.k.SQ.Room() == 0 || r.broken() != nil {
+	if !r.k.SQ.Has(1) || r.broken() != nil {
 		return // the sweeper will
 	}
-	q := cancels(r.userData(o))
-	r.k.SQ.Claim().Fill(&q, controlData)
-	r.tail.Store(r.k.SQ.Publish())
+	r.k.SQ.Claim().FillCancel(r.userData(o), controlData)
+	r.publish(1)
 }
 
 // recancel asks once more for everything that was asked for and has not ended.

@@ -84,11 +84,15 @@ func (c Completion[T]) Wait() (v T, err error) {
 	if err != nil {
 		return v, err
 	}
-	if !o.claim(gen) {
-		return v, ErrWaited
+	phase, done := o.seize(gen)
+	if !done {
+		if !o.claim(gen) {
+			return v, ErrWaited
+		}
+		o.ring.await(o, nil)
+		phase = o.retire()
 	}
-	o.ring.await(o, nil)
-	return take[T](o)
+	return take[T](o, phase)
 }
 
 // WaitContext is Wait that gives up when ctx ends: it cancels the operation, waits until the kernel has let go of it,
@@ -108,11 +112,11 @@ func (c Completion[T]) WaitContext(ctx context.Context) (v T, err error) {
 		o.ring.cancel(o, gen, 0)
 		o.ring.await(o, nil)
 		if o.res == errCanceled && o.state.Load()&(isRingClosed|isFileClosed) == 0 {
-			take[T](o)
+			take[T](o, o.retire())
 			return v, ctx.Err()
 		}
 	}
-	return take[T](o)
+	return take[T](o, o.retire())
 }
 
 // TryWait returns the result if the operation is done; ok says whether it is. It submits and reads completions, so that
@@ -134,7 +138,7 @@ func (c Completion[T]) TryWait() (v T, ok bool, err error) {
 	if !same || !o.claim(gen) {
 		return v, true, ErrWaited
 	}
-	v, err = take[T](o)
+	v, err = take[T](o, o.retire())
 	return v, true, err
 }
 
@@ -208,11 +212,11 @@ func (c pending) cancel() error {
 	return nil
 }
 
-// take takes the result out of o, which is claimed and done, and lets go of it.
-func take[T any](o *op) (v T, err error) {
+// take takes the result out of o, which is retired, and lets go of it.
+func take[T any](o *op, phase uint64) (v T, err error) {
 	o.acquire()
 	if o.res < 0 {
-		err = o.error()
+		err = o.error(phase)
 	} else {
 		switch p := any(&v).(type) {
 		case *int:
@@ -234,8 +238,8 @@ func (o *op) closedError() error {
 }
 
 // error is what o's result, a negated errno, means.
-func (o *op) error() error {
-	name, errno, phase := kinds[o.kind].name, syscall.Errno(-o.res), o.state.Load()
+func (o *op) error(phase uint64) error {
+	name, errno := kinds[o.kind].name, syscall.Errno(-o.res)
 	if o.fate&fateLost != 0 {
 		return o.ring.broken()
 	}

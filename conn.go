@@ -205,7 +205,7 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	defer c.rd.turn.Unlock()
 	o, err := c.rd.run(&c.handle, call{kind: kindRecv, buf: p})
 	if err == nil {
-		n, err = take[int](o)
+		n, err = take[int](o, o.retire())
 	}
 	if err != nil {
 		return 0, c.opError("read", err)
@@ -227,7 +227,7 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 		o, err := c.wr.run(&c.handle, call{kind: kindSend, buf: p[n:]})
 		m := 0
 		if err == nil {
-			m, err = take[int](o)
+			m, err = take[int](o, o.retire())
 		}
 		if err != nil {
 			return n, c.opError("write", err)

@@ -204,7 +204,9 @@ func (r *Ring) finish(o *op, res int32) {
 
 // letGo takes o out of the table and gives back all that it held. Under cq.mu.
 func (r *Ring) letGo(o *op) {
-	o.pins.Release()
+	if o.addr != (uring.Addr{}) {
+		o.pins.Release()
+	}
 	if o.h != nil && o.fate&fateLost == 0 {
 		o.h.put()
 	}

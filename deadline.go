@@ -107,6 +107,7 @@ func (d *half) run(h *handle, c call) (*op, error) {
 			return o, nil
 		}
 		o.acquire()
+		o.retire()
 		h.r.recycle(o)
 		// The deadline has passed, or was moved after it had: look again.
 	}

@@ -114,7 +114,7 @@ func (f *File) do(op string, c *call) (int, error) {
 		o.claim(gen)
 		f.r.await(o, nil)
 		var n int
-		if n, err = take[int](o); err == nil {
+		if n, err = take[int](o, o.retire()); err == nil {
 			return n, nil
 		}
 	}

@@ -66,8 +66,7 @@ func (r *Ring) follow() {
 func (r *Ring) kick() {
 	if r.use() {
 		r.overflows.Add(1)
-		r.enters.Add(1)
 		r.k.Events()
-		r.unuse()
+		r.unuse(1)
 	}
 }

@@ -100,7 +100,7 @@ func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (*op, uint
 			r.giveUp(t)
 			return nil, 0, err
 		}
-		if !late && (r.sq.follow && !c.quiet && !c.alone || len(r.sq.backlog) > 0 || r.k.SQ.Room() == 0) {
+		if !late && (r.sq.follow && !c.quiet && !c.alone || len(r.sq.backlog) > 0 || !r.k.SQ.Has(1)) {
 			late = true
 			r.sq.mu.Unlock()
 			r.grant()
@@ -131,12 +131,16 @@ func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (*op, uint
 
 // enterIn publishes o and submits it while raw keeps its descriptor open.
 func (r *Ring) enterIn(o *op, raw syscall.RawConn) error {
+	if !r.use() {
+		return ErrClosed
+	}
+	enters := 0
+	defer func() { r.unuse(enters) }()
 	return raw.Control(func(fd uintptr) {
 		r.sq.mu.Lock()
-		for r.k.SQ.Room() == 0 && r.broken() == nil {
-			tail := r.tail.Load()
+		for !r.k.SQ.Has(1) && r.broken() == nil {
 			r.sq.mu.Unlock()
-			r.submit(tail)
+			enters += r.submit(r.k.SQ.Tail())
 			r.sq.mu.Lock()
 		}
 		if r.broken() != nil {
@@ -145,9 +149,8 @@ func (r *Ring) enterIn(o *op, raw syscall.RawConn) error {
 		}
 		o.fd = int32(fd)
 		r.write(train{first: o, last: o, n: 1})
-		tail := r.tail.Load()
 		r.sq.mu.Unlock()
-		r.submit(tail)
+		enters += r.submit(r.k.SQ.Tail())
 	})
 }
 
@@ -161,6 +164,7 @@ func (r *Ring) abandon(o *op, gen uint64) {
 	r.follow()
 	o.claim(gen)
 	r.await(o, nil)
+	o.retire()
 	r.recycle(o)
 }
 
@@ -222,6 +226,6 @@ func (r *Ring) setFile(place uint32, fd int) error {
 	if !r.use() {
 		return ErrClosed
 	}
-	defer r.unuse()
+	defer r.unuse(0)
 	return r.k.SetFile(place, fd)
 }

@@ -148,7 +148,7 @@ func (r *Ring) pollHandle(h *handle, events uring.OpFlags) error {
 	}
 	o.claim(gen)
 	r.await(o, nil)
-	_, err = take[int](o)
+	_, err = take[int](o, o.retire())
 	return err
 }
 

@@ -71,23 +71,22 @@ func (o *op) full(res int32) bool {
 // linkable reports whether the kernel may IO_LINK another operation behind o: its failure has to break the chain.
 func (o *op) linkable() bool { return kinds[o.kind].breaks && o.bits&bitShort == 0 }
 
-// request is what o says to the kernel.
-func (o *op) request() uring.Request {
+// fillSQE says to the kernel what o is.
+func (o *op) fillSQE(s *uring.SQE, userData uint64) {
 	k := &kinds[o.kind]
-	q := uring.Request{Op: k.op, FD: o.fd, Off: o.off, Addr: o.addr, Len: o.n, OpFlags: k.opf | o.opf}
-	if o.fate&fatePolling != 0 {
-		q = uring.Request{Op: uring.OpPollAdd, FD: o.fd, OpFlags: k.poll}
-	}
+	var flags uring.SQEFlags
 	if o.bits&bitFixed != 0 {
-		q.Flags |= uring.SQEFixedFile
+		flags = uring.SQEFixedFile
 	}
 	if o.bits&bitLinked != 0 {
-		q.Flags |= uring.SQELink
+		flags |= uring.SQELink
 	}
-	return q
-}
-
-// cancels is the request that cancels what has that user_data (IORING_OP_ASYNC_CANCEL).
-func cancels(userData uint64) uring.Request {
-	return uring.Request{Op: uring.OpAsyncCancel, FD: -1, Addr: uring.Number(userData)}
+	switch {
+	case o.fate&fatePolling != 0:
+		s.FillPoll(flags, o.fd, k.poll, userData)
+	case o.kind == kindPoll:
+		s.FillPoll(flags, o.fd, o.opf, userData)
+	default:
+		s.Fill(k.op, flags, o.fd, o.off, o.addr, o.n, k.opf|o.opf, userData)
+	}
 }

@@ -72,7 +72,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, l.opError("accept", err)
 		}
-		c, err := take[*Conn](o)
+		c, err := take[*Conn](o, o.retire())
 		if errors.Is(err, syscall.ECONNABORTED) {
 			continue // it was gone before anybody took it
 		}

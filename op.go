@@ -88,9 +88,8 @@ type extra struct {
 	want  int          // what a vectored transfer is in full
 	vec   []uring.Iovec
 
-	sa     uring.Sockaddr
-	conn   *Conn // what accept returns
-	broken error
+	sa   uring.Sockaddr
+	conn *Conn // what accept returns
 }
 
 func (o *op) gen() uint64 { return o.state.Load() >> genShift }
@@ -124,6 +123,23 @@ func (o *op) claim(gen uint64) bool {
 	}
 }
 
+// retire begins a new generation of o, which its caller has claimed and which is done: no Completion can see it any
+// more. It returns how the old one stood.
+func (o *op) retire() (phase uint64) {
+	s := o.state.Load()
+	o.state.Store((s>>genShift + 1) << genShift)
+	return s & phaseMask
+}
+
+// seize is claim and retire in one, if o is done already.
+func (o *op) seize(gen uint64) (phase uint64, ok bool) {
+	s := o.state.Load()
+	if s>>genShift != gen || s&(isDone|isClaimed) != isDone {
+		return 0, false
+	}
+	return s & phaseMask, o.state.CompareAndSwap(s, (gen+1)<<genShift)
+}
+
 // resolve publishes the result. After the state says done, o may be somebody else's: only a parked waiter, who
 // sleeps until the send, keeps it.
 func (o *op) resolve(res int32) {
@@ -148,19 +164,18 @@ func (o *op) resolve(res int32) {
 	}
 }
 
-// recycle gives o, which is done and claimed, back for the next operation. A new generation begins.
+// recycle gives o, which is retired, back for the next operation.
 func (r *Ring) recycle(o *op) {
 	if o.fate&fateLost != 0 {
 		return // the kernel may still write to what it has pinned
 	}
 	o.h = nil
 	if x := o.x; x != nil {
-		x.file, x.conn, x.broken = nil, nil, nil
+		x.file, x.conn = nil, nil
 		if cap(x.vec) > 64 {
 			x.vec = nil
 		}
 	}
-	o.state.Store((o.gen() + 1) << genShift)
 	for {
 		top := r.returned.Load()
 		o.next = top

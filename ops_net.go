@@ -25,12 +25,12 @@ func (c *Chain) Accept(l net.Listener) Completion[*Conn] {
 // Connect connects the socket c to addr, as connect(2) does (IORING_OP_CONNECT). An IPv4 address works on an IPv6 socket
 // too; the other way round is EAFNOSUPPORT.
 func (r *Ring) Connect(c syscall.Conn, addr netip.AddrPort, order ...Ordering) Completion[struct{}] {
-	return Completion[struct{}]{r.start(&call{kind: kindConnect, file: c, addr: addr}, order)}
+	return Completion[struct{}]{r.start(&call{kind: kindConnect, file: c, peer: &peer{addr: addr}}, order)}
 }
 
 // Connect is Ring.Connect.
 func (c *Chain) Connect(s syscall.Conn, addr netip.AddrPort) Completion[struct{}] {
-	return Completion[struct{}]{c.add(&call{kind: kindConnect, file: s, addr: addr})}
+	return Completion[struct{}]{c.add(&call{kind: kindConnect, file: s, peer: &peer{addr: addr}})}
 }
 
 // Send sends p over c, as send(2) does with MSG_NOSIGNAL (IORING_OP_SEND). The result may be short; with Link it is
@@ -65,17 +65,17 @@ const waitAll = 1
 
 // checkAddr looks at what can be seen of c's address without the socket.
 func (c *call) checkAddr() error {
-	if !c.addr.IsValid() {
+	if !c.peer.addr.IsValid() {
 		return invalid("connect", "the address is not valid")
 	}
-	zone := c.addr.Addr().Zone()
+	zone := c.peer.addr.Addr().Zone()
 	if zone == "" {
 		return nil
 	}
 	if i, err := net.InterfaceByName(zone); err == nil {
-		c.scope = uint32(i.Index)
+		c.peer.scope = uint32(i.Index)
 	} else if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
-		c.scope = uint32(n)
+		c.peer.scope = uint32(n)
 	} else {
 		return badArg("connect", "there is no network interface "+strconv.Quote(zone))
 	}
@@ -93,8 +93,8 @@ func (c *call) socket(fd int) error {
 
 // family checks that c's address can be one of the socket's family.
 func (c *call) family(domain int) error {
-	c.inet = domain
-	a := c.addr.Addr()
+	c.peer.inet = domain
+	a := c.peer.addr.Addr()
 	if domain == uring.AFInet6 || domain == uring.AFInet && (a.Is4() || a.Is4In6()) {
 		return nil
 	}
@@ -102,5 +102,5 @@ func (c *call) family(domain int) error {
 	if family == "" {
 		family = "not an IP"
 	}
-	return fmt.Errorf("rio: connect: %s for a socket that is %s socket: %w", c.addr.String(), family, syscall.EAFNOSUPPORT)
+	return fmt.Errorf("rio: connect: %s for a socket that is %s socket: %w", c.peer.addr.String(), family, syscall.EAFNOSUPPORT)
 }

@@ -33,7 +33,6 @@ type Ring struct {
 	closeOnce sync.Once
 	closeErr  error
 
-	tail     atomic.Uint32 // the SQ's tail, as published
 	flushed  atomic.Uint32 // up to where somebody has undertaken to submit
 	heldBack atomic.Bool   // something is not published yet
 	crowded  atomic.Bool   // because it found no room
@@ -45,11 +44,9 @@ type Ring struct {
 	armed      atomic.Bool
 	cancelling atomic.Int32 // operations that a cancel was asked for and that have not ended
 
-	users     atomic.Int64 // goroutines in a system call on the ring
+	calls     atomic.Uint64 // enters<<callShift | goroutines that use the kernel's ring
 	gone      atomic.Bool
 	edge      atomic.Uint32 // for the race detector: from publish to drain
-	enters    atomic.Uint64
-	submitted atomic.Uint64
 	overflows atomic.Uint64
 
 	asleep      atomic.Bool // the sweeper
@@ -68,6 +65,7 @@ type submission struct {
 	backlog []train // what found no room in the SQ
 	epoch   *epoch  // the current one
 	started uint64
+	written uint64 // SQEs
 	quiet   uint64 // those without a Completion
 }
 
@@ -106,9 +104,7 @@ func New(cfg *Config) (*Ring, error) {
 		r.profile = &profile{w: cfg.Profile}
 	}
 	r.tickets.init(n)
-	tail := k.SQ.Publish()
-	r.tail.Store(tail)
-	r.flushed.Store(tail)
+	r.flushed.Store(k.SQ.Tail())
 	go r.sweeper()
 	go r.reaper()
 	go r.mint()
@@ -122,7 +118,9 @@ func (r *Ring) SubmitAll() error {
 		return invalid("SubmitAll", "nil Ring")
 	}
 	r.flush()
-	r.submit(r.tail.Load())
+	if r.use() {
+		r.unuse(r.submit(r.k.SQ.Tail()))
+	}
 	r.reap()
 	r.sq.mu.Lock()
 	defer r.sq.mu.Unlock()
@@ -148,10 +146,14 @@ func (r *Ring) Stats() Stats {
 	}
 	r.lock()
 	defer r.unlock()
+	written := r.sq.written
+	if !r.cq.gone {
+		written -= uint64(r.k.SQ.Pending())
+	}
 	return Stats{
 		InFlight: int(r.sq.started - r.cq.completed), Capacity: len(r.tickets.places),
 		Started: r.sq.started + r.sq.quiet, Completed: r.cq.completed + r.cq.quiet,
-		Enters: r.enters.Load(), Submitted: r.submitted.Load(), Waits: r.tickets.waits, Overflows: r.overflows.Load(),
+		Enters: r.calls.Load() >> callShift, Submitted: written, Waits: r.tickets.waits, Overflows: r.overflows.Load(),
 	}
 }
 
@@ -166,17 +168,21 @@ func (r *Ring) inFlightLocked() uint64 {
 	return r.sq.started + r.sq.quiet - r.cq.completed - r.cq.quiet
 }
 
-// use begins a system call on the ring, and keeps Close from closing it meanwhile.
+// callShift is where in Ring.calls the enters begin.
+const callShift = 24
+
+// use begins something that needs the kernel's ring, and keeps Close from unmapping it meanwhile.
 func (r *Ring) use() bool {
-	r.users.Add(1)
+	r.calls.Add(1)
 	if !r.gone.Load() {
 		return true
 	}
-	r.users.Add(-1)
+	r.unuse(0)
 	return false
 }
 
-func (r *Ring) unuse() { r.users.Add(-1) }
+// unuse ends it, after so many enters.
+func (r *Ring) unuse(enters int) { r.calls.Add(uint64(enters)<<callShift - 1) }
 
 // broken returns what broke the ring, if anything has.
 func (r *Ring) broken() error {
@@ -262,7 +268,7 @@ func (r *Ring) shut() error {
 	r.k.Event.Close()
 	<-r.reaperGone
 	r.gone.Store(true)
-	for r.users.Load() > 0 {
+	for r.calls.Load()&(1<<callShift-1) != 0 {
 		runtime.Gosched()
 	}
 	r.follow()

@@ -12,18 +12,23 @@ import (
 // A call is what the caller of an operation said.
 type call struct {
 	kind  kind
-	quiet bool // no Completion: see spare
-	alone bool // doesn't follow a Link
-	plain bool // at the file's own position (offset -1)
+	quiet bool   // no Completion: see spare
+	alone bool   // doesn't follow a Link
+	plain bool   // at the file's own position (offset -1)
+	mode  uint32 // fallocate's, poll's events, or waitAll
 	file  any
 	buf   []byte
 	bufs  [][]byte
 	off   int64
 	n     int64
-	mode  uint32
+	peer  *peer
+}
+
+// A peer is where to connect to.
+type peer struct {
 	addr  netip.AddrPort
-	scope uint32
-	inet  int // the socket's family, for connect
+	scope uint32 // the index of the address's zone
+	inet  int    // the socket's family
 }
 
 // begin starts the operation c: from here on the ring has it, until its CQE. It makes no system call for the ring's
@@ -183,7 +188,7 @@ func (o *op) fill(c *call) {
 		o.opf = uring.OpFlags(c.mode)
 	case kindConnect:
 		x := o.extra()
-		x.sa.SetInet(c.inet, c.addr, c.scope)
+		x.sa.SetInet(c.peer.inet, c.peer.addr, c.peer.scope)
 		o.addr, _ = o.pins.Sockaddr(&x.sa)
 		o.off = uint64(x.sa.Len())
 	}
@@ -205,7 +210,7 @@ type train struct {
 // send writes t's SQEs and publishes them, all at once: the kernel's own tail moves when the last one is written. What
 // finds no room goes out with the next flush. Under sq.mu.
 func (r *Ring) send(t train) {
-	if len(r.sq.backlog) > 0 || r.k.SQ.Room() < t.n {
+	if len(r.sq.backlog) > 0 || !r.k.SQ.Has(t.n) {
 		r.sq.backlog = append(r.sq.backlog, t)
 		r.heldBack.Store(true)
 		r.crowded.Store(true)
@@ -220,13 +225,18 @@ func (r *Ring) write(t train) {
 		if o.next != nil {
 			o.bits |= bitLinked
 		}
-		q := o.request()
-		r.k.SQ.Claim().Fill(&q, r.userData(o))
+		o.fillSQE(r.k.SQ.Claim(), r.userData(o))
 	}
+	r.publish(t.n)
+}
+
+// publish shows the kernel n more SQEs. Under sq.mu.
+func (r *Ring) publish(n uint32) {
 	if uring.Race {
 		r.edge.Add(1)
 	}
-	r.tail.Store(r.k.SQ.Publish())
+	r.sq.written += uint64(n)
+	r.k.SQ.Publish()
 }
 
 // started is called after something was sent, without locks: the sweeper may have to be woken, room to be made.
@@ -243,18 +253,23 @@ func (r *Ring) started() {
 // flush hands everything to the kernel that was started so far. What another flush is about to submit counts as
 // submitted: it makes its system call before it does anything else.
 func (r *Ring) flush() {
+	if !r.use() {
+		return
+	}
+	enters := 0
 	for {
 		crowd := r.heldBack.Load() && r.unhold()
-		t := r.tail.Load()
+		t := r.k.SQ.Tail()
 		if t == r.flushed.Load() && !crowd {
-			return
+			break
 		}
 		r.flushed.Store(t)
-		r.submit(t)
+		enters += r.submit(t)
 		if !crowd || r.broken() != nil {
-			return
+			break
 		}
 	}
+	r.unuse(enters)
 }
 
 // unhold publishes what is held back for a successor that has not come, and what found no room. It reports whether
@@ -269,7 +284,7 @@ func (r *Ring) unhold() (crowd bool) {
 	}
 	n := 0
 	for _, t := range r.sq.backlog {
-		if r.k.SQ.Room() < t.n {
+		if !r.k.SQ.Has(t.n) {
 			break
 		}
 		r.write(t)
@@ -284,41 +299,42 @@ func (r *Ring) unhold() (crowd bool) {
 	return crowd
 }
 
-// submit enters the kernel until it has taken everything up to tail.
-func (r *Ring) submit(tail uint32) {
-	if !r.use() {
-		return
-	}
-	defer r.unuse()
+// submit enters the kernel until it has taken everything up to tail, and returns how often. The caller uses the ring.
+func (r *Ring) submit(tail uint32) (enters int) {
 	if r.k.Flags&uring.SetupSQPoll != 0 {
-		r.k.Submit()
-		for r.crowded.Load() && r.k.SQ.Room() == 0 && r.broken() == nil {
-			r.k.WaitRoom()
-		}
-		return
+		return r.wakeThread()
 	}
 	var p patience
 	for !r.k.SQ.Passed(tail) {
 		n, errno := r.k.Submit()
-		r.entered(n, errno)
-		if errno == 0 && n > 0 {
-			continue
-		}
-		if !p.endure(r, errno) {
-			return
-		}
-	}
-}
-
-// entered counts an enter that took n SQEs.
-func (r *Ring) entered(n int, errno syscall.Errno) {
-	r.enters.Add(1)
-	if errno == 0 && n > 0 {
-		r.submitted.Add(uint64(n))
+		enters++
 		if r.profile != nil {
 			r.profile.batches.note(n)
 		}
+		if (errno != 0 || n == 0) && !p.endure(r, errno) {
+			break
+		}
 	}
+	return enters
+}
+
+// wakeThread makes the SQPOLL thread look, and waits for room if that has run out.
+func (r *Ring) wakeThread() (enters int) {
+	if r.k.SQ.NeedWakeup() {
+		r.k.Submit()
+		enters++
+	}
+	for r.crowded.Load() && r.full() && r.broken() == nil {
+		r.k.WaitRoom()
+		enters++
+	}
+	return enters
+}
+
+func (r *Ring) full() bool {
+	r.sq.mu.Lock()
+	defer r.sq.mu.Unlock()
+	return !r.k.SQ.Has(1)
 }
 
 // patience is how an enter that failed is dealt with.

@@ -43,7 +43,7 @@ func (r *Ring) sweeper() {
 			} else {
 				backoff, next = 1, n+1
 			}
-			if now := r.tail.Load(); now != last || busy || r.heldBack.Load() || r.polls() {
+			if now := r.k.SQ.Tail(); now != last || busy || r.heldBack.Load() || r.polls() {
 				last, quiet = now, 0
 			} else {
 				quiet++
@@ -61,7 +61,7 @@ func (r *Ring) rest(t *time.Ticker, last uint32) bool {
 	t.Stop()
 	defer t.Reset(tick)
 	r.asleep.Store(true)
-	if r.tail.Load() != last || r.heldBack.Load() || r.cancelling.Load() > 0 {
+	if r.k.SQ.Tail() != last || r.heldBack.Load() || r.cancelling.Load() > 0 {
 		r.asleep.Store(false)
 		return true
 	}
@@ -94,8 +94,7 @@ func (r *Ring) polls() bool { return r.k.Flags&uring.SetupIOPoll != 0 && r.inFli
 // poll looks for polled completions.
 func (r *Ring) poll() {
 	if r.use() {
-		r.enters.Add(1)
 		r.k.Events()
-		r.unuse()
+		r.unuse(1)
 	}
 }

@@ -48,8 +48,10 @@ func (r *Ring) lead(o *op, ctx context.Context) {
 	var p patience
 	for !o.isDone() && !o.isHandedOver() && (ctx == nil || ctx.Err() == nil) && r.use() {
 		n, errno := r.k.Wait()
-		r.entered(n, errno)
-		r.unuse()
+		r.unuse(1)
+		if r.profile != nil {
+			r.profile.batches.note(n)
+		}
 		r.reap()
 		if errno == uring.ETIME {
 			break

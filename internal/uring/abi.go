@@ -195,12 +195,20 @@ type Request struct {
 	OpFlags OpFlags
 }
 
-// Fill overwrites all of s: what an earlier request left behind would be EINVAL, or worse.
-func (s *SQE) Fill(q *Request, userData uint64) {
-	*s = SQE{opcode: q.Op, flags: q.Flags, fd: q.FD, off: q.Off, addr: q.Addr, len: q.Len, opFlags: q.OpFlags, userData: userData}
-	if q.Op == OpPollAdd {
-		s.opFlags = pollEvents(q.OpFlags)
-	}
+// Fill overwrites all of s: what an earlier request left behind would be EINVAL, or worse. Its arguments are the fields of
+// a Request; together they would pass through memory.
+func (s *SQE) Fill(op Opcode, flags SQEFlags, fd int32, off uint64, addr Addr, n uint32, opf OpFlags, userData uint64) {
+	*s = SQE{opcode: op, flags: flags, fd: fd, off: off, addr: addr, len: n, opFlags: opf, userData: userData}
+}
+
+// FillPoll makes s a request that waits for events on fd (IORING_OP_POLL_ADD).
+func (s *SQE) FillPoll(flags SQEFlags, fd int32, events OpFlags, userData uint64) {
+	s.Fill(OpPollAdd, flags, fd, 0, Addr{}, 0, pollEvents(events), userData)
+}
+
+// FillCancel makes s a request that cancels the one with the user_data target (IORING_OP_ASYNC_CANCEL).
+func (s *SQE) FillCancel(target, userData uint64) {
+	s.Fill(OpAsyncCancel, 0, -1, 0, Number(target), 0, 0, userData)
 }
 
 // Request returns what s says, for tests.

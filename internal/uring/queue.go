@@ -14,6 +14,7 @@ type SQ struct {
 	head, tail, flags *uint32
 	mask              uint32
 	local             uint32
+	seen              uint32 // head, when it was last looked at
 	sqes              []SQE
 }
 
@@ -21,11 +22,17 @@ type SQ struct {
 func (q *SQ) Entries() uint32 { return q.mask + 1 }
 
 // Room is how many SQEs may be claimed now.
-func (q *SQ) Room() uint32 { return q.mask + 1 - (q.local - atomic.LoadUint32(q.head)) }
+func (q *SQ) Room() uint32 {
+	q.seen = atomic.LoadUint32(q.head)
+	return q.mask + 1 - (q.local - q.seen)
+}
+
+// Has reports whether n SQEs may be claimed now. It looks at the kernel's head only if it must.
+func (q *SQ) Has(n uint32) bool { return q.mask+1-(q.local-q.seen) >= n || q.Room() >= n }
 
 // Claim returns the next SQE. There must be room.
 func (q *SQ) Claim() *SQE {
-	if q.Room() == 0 {
+	if !q.Has(1) {
 		panic("uring: an SQE was claimed from a full submission queue")
 	}
 	s := &q.sqes[q.local&q.mask]
@@ -33,12 +40,11 @@ func (q *SQ) Claim() *SQE {
 	return s
 }
 
-// Publish hands everything claimed to the kernel and returns the new tail. A published SQE is the kernel's: only its
-// CQE ends it.
-func (q *SQ) Publish() uint32 {
-	atomic.StoreUint32(q.tail, q.local)
-	return q.local
-}
+// Publish hands everything claimed to the kernel. A published SQE is the kernel's: only its CQE ends it.
+func (q *SQ) Publish() { atomic.StoreUint32(q.tail, q.local) }
+
+// Tail is up to where SQEs are published.
+func (q *SQ) Tail() uint32 { return atomic.LoadUint32(q.tail) }
 
 // Passed reports whether the kernel has taken everything up to tail.
 func (q *SQ) Passed(tail uint32) bool { return int32(atomic.LoadUint32(q.head)-tail) >= 0 }

@@ -87,8 +87,9 @@ func (r *Ring) init(c *Config, p *params) error {
 
 // probe sends one NOP. IOPOLL rings of some kernels refuse it, which is an answer too.
 func (r *Ring) probe() error {
-	r.SQ.Claim().Fill(&Request{Op: OpNop, FD: -1}, 0)
-	tail := r.SQ.Publish()
+	r.SQ.Claim().Fill(OpNop, 0, -1, 0, Addr{}, 0, 0, 0)
+	r.SQ.Publish()
+	tail := r.SQ.Tail()
 	for range 1000 {
 		_, errno := r.Wait()
 		if r.CQ.Ready() > 0 {
