@@ -94,7 +94,7 @@ func (r *Ring) drain() uint32 {
 	if n > 0 {
 		q.Done()
 	}
-	if r.k.SQ.Overflown() {
+	if r.k.SQ.Behind() {
 		r.cq.work.kick = true
 	}
 	return n
@@ -159,6 +159,9 @@ func (r *Ring) again(o *op, res int32) bool {
 
 // finish ends o with res: the kernel has nothing of it any more. Under cq.mu.
 func (r *Ring) finish(o *op, res int32) {
+	if o.fate&fateLost != 0 {
+		return // its waiter has had an error already
+	}
 	if o.kind == kindConnect && res == -int32(syscall.EISCONN) && o.tries > 0 {
 		res = 0 // it is the connection that was begun before
 	}

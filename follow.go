@@ -31,6 +31,7 @@ func (r *Ring) follow() {
 		abroad := w.again[:0]
 		for _, o := range w.again {
 			switch {
+			case o.fate&fateLost != 0:
 			case o.state.Load()&isCancelled != 0:
 				r.finish(o, errCanceled)
 			case o.bits&(bitForeign|bitFixed) == bitForeign:
@@ -65,7 +66,9 @@ func (r *Ring) follow() {
 // kick makes the kernel write the CQEs that it keeps back.
 func (r *Ring) kick() {
 	if r.use() {
-		r.overflows.Add(1)
+		if r.k.SQ.Overflown() {
+			r.overflows.Add(1)
+		}
 		r.k.Events()
 		r.unuse(1)
 	}

@@ -89,7 +89,9 @@ func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (*op, uint
 	if err := r.look(c, &t); err != nil {
 		return nil, 0, err
 	}
-	late := ord != None || r.k.Flags&uring.SetupSQPoll != 0
+	// Syncs and fallocates start on a worker of the kernel, after enter: they look the descriptor up there.
+	worker := !kinds[c.kind].breaks
+	late := ord != None || worker || r.k.Flags&uring.SetupSQPoll != 0
 	for {
 		if late && !t.lent {
 			if err := r.lend(c, &t); err != nil {

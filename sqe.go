@@ -260,12 +260,12 @@ func (r *Ring) flush() {
 	for {
 		crowd := r.heldBack.Load() && r.unhold()
 		t := r.k.SQ.Tail()
-		if t == r.flushed.Load() && !crowd {
+		if t == r.flushed.Load() && !crowd || r.broken() != nil {
 			break
 		}
 		r.flushed.Store(t)
 		enters += r.submit(t)
-		if !crowd || r.broken() != nil {
+		if !crowd {
 			break
 		}
 	}
