@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"github.com/seed-9c58b644/rio/examples/internal/extest"
+)
+
+func TestFullDiskIsOneLine(t *testing.T) {
+	extest.RequireRing(t)
+	dir := extest.Mount(t, "tmpfs", "size=4m")
+	if err := run(t.Context(), []string{"-size=1MiB", "-dir", dir}, new(bytes.Buffer), new(bytes.Buffer)); err != nil {
+		t.Skip("the tmpfs of Linux before 6.6 has no O_DIRECT: ", err)
+	}
+	for _, depth := range []string{"1", "4", "32"} {
+		cmd := extest.Command(t, "-size", "64MiB", "-depth", depth, "-dir", dir)
+		extest.WantFailure(t, cmd, "no space left on device")
+		extest.WantEmpty(t, dir)
+	}
+}
+
+func TestFileSystemWithoutDirectIsOneLine(t *testing.T) {
+	extest.RequireRing(t)
+	dir := extest.Mount(t, "ramfs", "")
+	extest.WantFailure(t, extest.Command(t, "-size", "1MiB", "-dir", dir), "have O_DIRECT?")
+	extest.WantEmpty(t, dir)
+}
+
+func TestSignalLeavesNothingBehind(t *testing.T) {
+	extest.RequireRing(t)
+	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		dir := t.TempDir()
+		cmd := extest.Command(t, "-size", "10GiB", "-dir", dir)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(stdout).ReadString('\n'); err == nil { // It has begun.
+			cmd.Process.Signal(sig)
+		} else if cmd.Wait(); strings.Contains(stderr.String(), "have O_DIRECT?") {
+			t.Skip(stderr.String())
+		} else {
+			t.Fatalf("first line %q, %v\n%s", line, err, stderr.String())
+		}
+		cmd.Wait()
+		if status := cmd.ProcessState.ExitCode(); status != 1 || !strings.Contains(stderr.String(), "interrupted") {
+			t.Errorf("%v: exit status %d\n%s", sig, status, stderr.String())
+		}
+		extest.WantEmpty(t, dir)
+	}
+}
+
+func TestForbiddenRingIsOneLine(t *testing.T) {
+	dir := t.TempDir()
+	cmd := extest.Command(t, "-size", "1MiB", "-dir", dir)
+	cmd.Env = append(cmd.Env, forbid+"=1")
+	extest.WantFailure(t, cmd, "seccomp")
+	extest.WantEmpty(t, dir)
+}
+
+const forbid = "RIO_EXAMPLE_FORBID"
+
+// A process with this variable forbids itself io_uring, the way containers do: a seccomp filter has io_uring_setup fail
+// with EPERM. A filter counts for one thread and what it starts; after exec there is no other thread.
+func init() {
+	if os.Getenv(forbid) == "" {
+		return
+	}
+	os.Unsetenv(forbid)
+	runtime.LockOSThread()
+	const (
+		setNoNewPrivs, setSeccomp, modeFilter = 38, 22, 2
+		ioUringSetup                          = 425
+		retErrno, retAllow                    = 0x00050000, 0x7fff0000
+	)
+	filter := []syscall.SockFilter{
+		{Code: syscall.BPF_LD | syscall.BPF_W | syscall.BPF_ABS, K: 0}, // the number of the system call
+		{Code: syscall.BPF_JMP | syscall.BPF_JEQ | syscall.BPF_K, K: ioUringSetup, Jf: 1},
+		{Code: syscall.BPF_RET | syscall.BPF_K, K: retErrno | uint32(syscall.EPERM)},
+		{Code: syscall.BPF_RET | syscall.BPF_K, K: retAllow},
+	}
+	prog := syscall.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, setNoNewPrivs, 1, 0, 0, 0, 0); errno != 0 {
+		panic(errno)
+	}
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, setSeccomp, modeFilter, uintptr(unsafe.Pointer(&prog))); errno != 0 {
+		panic(errno)
+	}
+	exe, err := os.Executable()
+	if err == nil {
+		err = syscall.Exec(exe, os.Args, os.Environ())
+	}
+	panic(err)
+}
