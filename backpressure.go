@@ -1,7 +1,9 @@
 package rio
 
 import (
+	"fmt"
 	"sync/atomic"
+	"syscall"
 )
 
 // tickets keeps the completion queue from overflowing. It starts out with one ticket for each CQ entry; an operation
@@ -15,16 +17,17 @@ import (
 // Free places lie in a queue with one producer (under cq.mu) and one consumer (under sq.mu): neither waits for the
 // other. Who finds too few gets in line, and nobody overtakes: a chain that needs many would wait for ever otherwise.
 type tickets struct {
-	places   []uint32 // the free ones, from head to tail
-	mask     uint32
-	head     uint32 // under sq.mu
-	back     uint32 // under cq.mu: tail is what of it the other side sees
-	tail     atomic.Uint32
-	reserved uint32 // granted to somebody who has not taken them yet; under sq.mu
-	first    *op    // the line, linked by next; n says how many each needs
-	last     *op
-	waiting  atomic.Int32 // how many are in line
-	waits    uint64       // how many had to be
+	places        []uint32 // the free ones, from head to tail
+	mask          uint32
+	head          uint32 // under sq.mu
+	back          uint32 // under cq.mu: tail is what of it the other side sees
+	tail          atomic.Uint32
+	reserved      uint32 // granted to somebody who has not taken them yet; under sq.mu
+	first         *op    // the line, linked by next; n and off say how many tickets and files each needs
+	last          *op
+	reservedFiles uint32
+	waiting       atomic.Int32 // how many are in line
+	waits         uint64       // how many had to be
 }
 
 func (t *tickets) init(n uint32) {
@@ -59,19 +62,24 @@ func (t *tickets) publish() {
 	}
 }
 
-// admit takes n tickets, waiting for them if it must. It returns with sq.mu held unless there is an error.
-func (r *Ring) admit(n uint32) error {
+// admit waits for n tickets, and for so many places in the table of registered files. It returns with sq.mu held, and
+// all of that to be taken, unless there is an error.
+func (r *Ring) admit(n, files uint32) error {
 	r.sq.mu.Lock()
 	if err := r.refuse(); err != nil {
 		r.sq.mu.Unlock()
 		return err
 	}
 	t := &r.tickets
-	if t.first == nil && t.free() >= n {
+	if files > uint32(r.k.Files) {
+		r.sq.mu.Unlock()
+		return fmt.Errorf("rio: %d foreign descriptors at once, RLIMIT_NOFILE allows %d: %w", files, r.k.Files, syscall.EMFILE)
+	}
+	if t.first == nil && r.affords(n, files) {
 		return nil
 	}
 	w := r.newOp()
-	w.kind, w.bits, w.fate, w.n, w.next = kindNop, bitWaiter, 0, n, nil
+	w.kind, w.bits, w.fate, w.n, w.off, w.next = kindNop, bitWaiter, 0, n, uint64(files), nil
 	gen := w.gen()
 	if t.first == nil {
 		t.first = w
@@ -93,6 +101,7 @@ func (r *Ring) admit(n uint32) error {
 	r.sq.mu.Lock()
 	if granted {
 		t.reserved -= n
+		t.reservedFiles -= files
 	}
 	err := r.refuse()
 	if err == nil && !granted {
@@ -104,6 +113,11 @@ func (r *Ring) admit(n uint32) error {
 	return err
 }
 
+// affords reports whether there are so many tickets, and places for files, that nobody has a claim to. Under sq.mu.
+func (r *Ring) affords(n, files uint32) bool {
+	return r.tickets.free() >= n && uint32(len(r.sq.files))-r.tickets.reservedFiles >= files
+}
+
 // grant gives free places to those first in line. It takes sq.mu; cq.mu must not be held.
 func (r *Ring) grant() {
 	t := &r.tickets
@@ -111,8 +125,9 @@ func (r *Ring) grant() {
 		return
 	}
 	r.sq.mu.Lock()
-	for t.first != nil && t.free() >= t.first.n {
+	for t.first != nil && r.affords(t.first.n, uint32(t.first.off)) {
 		t.reserved += t.first.n
+		t.reservedFiles += uint32(t.first.off)
 		r.dismiss(0)
 	}
 	r.sq.mu.Unlock()

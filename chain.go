@@ -64,7 +64,8 @@ func (c *Chain) Submit() error {
 	return err
 }
 
-func (r *Ring) submitChain(c *Chain) (err error) {
+func (r *Ring) submitChain(c *Chain) error {
+	var err error
 	switch n := len(c.calls); {
 	case r == nil:
 		return invalid("Chain.Submit", "nil Ring")
@@ -74,45 +75,61 @@ func (r *Ring) submitChain(c *Chain) (err error) {
 		return badArg("Chain.Submit", fmt.Sprintf("%d operations do not fit into a submission queue of %d", n, r.k.SQ.Entries()))
 	}
 	held := make([]target, 0, len(c.calls))
-	defer func() {
-		if err != nil {
-			for _, t := range held {
-				r.giveUp(t)
-			}
-		}
-	}()
+	files := uint32(0)
 	for i := range c.calls {
 		k := &c.calls[i]
-		if err := k.check(None); err != nil {
-			return fmt.Errorf("rio: Chain.Submit: operation %d: %w", i+1, err)
+		var t target
+		if err = k.check(None); err == nil {
+			t, err = r.hold(k)
 		}
-		t, err := r.hold(k)
 		if err != nil {
-			return fmt.Errorf("rio: Chain.Submit: operation %d: %w", i+1, err)
+			err = fmt.Errorf("rio: Chain.Submit: operation %d: %w", i+1, err)
+			break
 		}
 		held = append(held, t)
+		if t.lent {
+			files++
+		}
 	}
-	if err := r.admit(uint32(len(c.calls))); err != nil {
+	if err == nil {
+		err = r.admit(uint32(len(held)), files)
+	}
+	if err != nil {
+		for _, t := range held {
+			t.h.put()
+		}
 		return err
 	}
-	r.couplings(c, held)
+	ops := make([]*op, len(held))
+	for i, t := range held {
+		ops[i] = r.prepare(&c.calls[i], t.h)
+		if t.lent {
+			ops[i].setForeign(r, &t)
+		}
+	}
 	r.sq.mu.Unlock()
+	for i, t := range held {
+		if !t.lent {
+			continue
+		}
+		if err = r.lend(ops[i], t.raw); err != nil {
+			for _, o := range ops {
+				r.abandon(o, o.gen())
+			}
+			return fmt.Errorf("rio: Chain.Submit: operation %d: %w", i+1, foreignError(kinds[c.calls[i].kind].name, err))
+		}
+	}
+	r.couple(c, ops)
 	r.started()
 	return nil
 }
 
-// couplings starts the Chain's operations: as few groups as can be, each hanging on the last one of the group before.
-// Under sq.mu.
-func (r *Ring) couplings(c *Chain, held []target) {
-	r.cq.mu.Lock()
-	defer r.cqUnlock()
+// couple starts the Chain's operations: as few groups as can be, each hanging on the last one of the group before.
+func (r *Ring) couple(c *Chain, ops []*op) {
+	r.lock()
+	defer r.unlock()
 	var head, g *group
-	for i := range c.calls {
-		k := &c.calls[i]
-		o := r.prepare(k, held[i].h)
-		if held[i].file != nil {
-			o.setForeign(&held[i])
-		}
+	for i, o := range ops {
 		p := c.ps[i]
 		p.o, p.gen = o, o.gen()
 		p.state.Store(begun)

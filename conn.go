@@ -70,13 +70,6 @@ func (r *Ring) NewConn(f *os.File) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	var local, remote uring.Sockaddr
-	if uring.Sockname(fd, &local) == nil {
-		c.local = c.addr(&local)
-	}
-	if uring.Peername(fd, &remote) == nil {
-		c.remote = c.addr(&remote)
-	}
 	f.Close()
 	return c, nil
 }
@@ -280,24 +273,34 @@ func (c *Conn) LocalAddr() net.Addr {
 	if c == nil || c.r == nil {
 		return nil
 	}
-	c.rd.mu.Lock()
-	defer c.rd.mu.Unlock()
-	if c.local == nil && c.get() {
-		var sa uring.Sockaddr
-		if uring.Sockname(c.fd, &sa) == nil {
-			c.local = c.addr(&sa)
-		}
-		c.put()
-	}
-	return c.local
+	return c.name(&c.local, uring.Sockname)
 }
 
-// RemoteAddr is the peer's address.
+// RemoteAddr is the peer's address; nil while there is none.
 func (c *Conn) RemoteAddr() net.Addr {
-	if c == nil {
+	if c == nil || c.r == nil {
 		return nil
 	}
-	return c.remote
+	return c.name(&c.remote, uring.Peername)
+}
+
+// name returns *known, or asks the kernel. It is kept once the socket is connected: before that it may change.
+func (c *Conn) name(known *net.Addr, ask func(fd int, sa *uring.Sockaddr) error) net.Addr {
+	c.rd.mu.Lock()
+	defer c.rd.mu.Unlock()
+	if *known != nil || !c.get() {
+		return *known
+	}
+	defer c.put()
+	var sa, peer uring.Sockaddr
+	if ask(c.fd, &sa) != nil {
+		return nil
+	}
+	addr := c.addr(&sa)
+	if uring.Peername(c.fd, &peer) == nil {
+		*known = addr
+	}
+	return addr
 }
 
 // SetDeadline, SetReadDeadline and SetWriteDeadline set when Read and Write give up with os.ErrDeadlineExceeded, pending

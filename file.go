@@ -64,7 +64,7 @@ func (r *Ring) newFile(f, from *os.File) (*File, error) {
 	err = rc.Control(func(fd uintptr) {
 		file.init(r, int(fd))
 		flags := uring.FileFlags(int(fd))
-		file.bounded = uring.Bounded(int(fd))
+		file.bounded, file.socket = uring.FileType(int(fd))
 		file.direct = flags&uring.FileDirect != 0
 		file.appends = flags&uring.FileAppend != 0
 	})

@@ -2,9 +2,9 @@ package rio
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
-	"sync"
 	"syscall"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
@@ -16,13 +16,6 @@ import (
 // and SQPOLL, the file itself is put into the ring's table of registered files, in Control, and taken out when the
 // operation is done. Never is anything waited for in Control: closing a socket or a pipe would block. Nor is the
 // descriptor duplicated: closing the duplicate would drop the process's fcntl locks.
-
-// lendable is the free part of the table of registered files.
-type lendable struct {
-	mu   sync.Mutex
-	free []uint32
-	made bool
-}
 
 // look asks for what has to be known of a foreign descriptor beforehand.
 func (r *Ring) look(c *call, t *target) (err error) {
@@ -37,21 +30,21 @@ func (r *Ring) look(c *call, t *target) (err error) {
 	}
 	var domain int // not c: what goes into this closure goes to the heap, for the ring's own handles too
 	var sockErr error
-	bounded, connect := false, c.kind == kindConnect
+	bounded, socket, connect := false, false, c.kind == kindConnect
 	err = t.raw.Control(func(fd uintptr) {
 		if connect {
 			domain, sockErr = uring.Domain(int(fd))
 		} else {
-			bounded = uring.Bounded(int(fd))
+			bounded, socket = uring.FileType(int(fd))
 		}
 	})
-	if err == nil {
-		err = sockErr
-	}
 	if err != nil {
 		return foreignError(name, err)
 	}
-	t.bounded = bounded
+	if sockErr != nil {
+		return fmt.Errorf("rio: connect: %w", sockErr)
+	}
+	t.bounded, c.plain = bounded, socket
 	if connect {
 		return c.family(domain)
 	}
@@ -70,7 +63,9 @@ func foreignError(name string, err error) error {
 	return os.NewSyscallError(name, err)
 }
 
-func (o *op) setForeign(t *target) {
+// setForeign notes whose descriptor o is for, and its place in the table of registered files if it is to be lent. Under
+// sq.mu.
+func (o *op) setForeign(r *Ring, t *target) {
 	x := o.extra()
 	x.file = t.file
 	o.bits |= bitForeign
@@ -78,57 +73,60 @@ func (o *op) setForeign(t *target) {
 		o.bits |= bitBounded
 	}
 	if t.lent {
-		x.place, o.fd = t.place, int32(t.place)
+		free := r.sq.files
+		x.place, r.sq.files = free[len(free)-1], free[:len(free)-1]
+		o.fd = int32(x.place)
 		o.bits |= bitFixed
 	}
 }
 
 // beginForeign is begin for a descriptor that is not the ring's own.
-func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (*op, uint64, error) {
+func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (o *op, gen uint64, err error) {
 	t := target{file: file}
 	if err := r.look(c, &t); err != nil {
 		return nil, 0, err
 	}
 	// Syncs and fallocates start on a worker of the kernel, after enter: they look the descriptor up there.
 	worker := !kinds[c.kind].breaks
-	late := ord != None || worker || r.k.Flags&uring.SetupSQPoll != 0
+	t.lent = ord != None || worker || r.k.Flags&uring.SetupSQPoll != 0
 	for {
-		if late && !t.lent {
-			if err := r.lend(c, &t); err != nil {
-				return nil, 0, err
-			}
+		places := uint32(0)
+		if t.lent {
+			places = 1
 		}
-		if err := r.enroll(c); err != nil {
-			r.giveUp(t)
+		if err := r.admit(1, places); err != nil {
 			return nil, 0, err
 		}
-		if !late && (r.sq.follow && !c.quiet && !c.alone || len(r.sq.backlog) > 0 || !r.k.SQ.Has(1)) {
-			late = true
-			r.sq.mu.Unlock()
-			r.grant()
-			continue
+		if t.lent || !r.sq.follow && len(r.sq.backlog) == 0 && r.k.SQ.Has(1) {
+			break
 		}
-		o := r.prepare(c, nil)
-		gen := o.gen()
-		o.setForeign(&t)
-		if late {
-			if ord == None && (!r.sq.follow || c.quiet || c.alone) {
+		t.lent = true
+		r.sq.mu.Unlock()
+		r.grant()
+	}
+	o = r.prepare(c, nil)
+	gen = o.gen()
+	o.setForeign(r, &t)
+	r.sq.mu.Unlock()
+	if t.lent {
+		if err = r.lend(o, t.raw); err == nil {
+			r.sq.mu.Lock()
+			if ord == None && !r.sq.follow {
 				r.send(train{first: o, last: o, n: 1})
 			} else {
 				r.order(o, ord)
 			}
 			r.sq.mu.Unlock()
-			r.started()
-			return o, gen, nil
 		}
-		r.sq.mu.Unlock()
-		if err := r.enterIn(o, t.raw); err != nil {
-			r.abandon(o, gen)
-			return nil, 0, foreignError(kinds[c.kind].name, err)
-		}
-		r.started()
-		return o, gen, nil
+	} else {
+		err = r.enterIn(o, t.raw)
 	}
+	if err != nil {
+		r.abandon(o, gen)
+		return nil, 0, foreignError(kinds[c.kind].name, err)
+	}
+	r.started()
+	return o, gen, nil
 }
 
 // enterIn publishes o and submits it while raw keeps its descriptor open.
@@ -184,44 +182,23 @@ func (r *Ring) resubmit(o *op) {
 	}
 }
 
-// lend puts t's file into the table of registered files (IORING_REGISTER_FILES_UPDATE).
-func (r *Ring) lend(c *call, t *target) error {
-	name := kinds[c.kind].name
-	l := &r.lendable
-	l.mu.Lock()
-	if !l.made {
-		l.made = true
-		for i := r.k.Files - 1; i >= 0; i-- {
-			l.free = append(l.free, uint32(i))
-		}
-	}
-	if len(l.free) == 0 {
-		l.mu.Unlock()
-		return os.NewSyscallError(name+" (too many foreign descriptors in chains at once; see RLIMIT_NOFILE)", syscall.EMFILE)
-	}
-	t.place = l.free[len(l.free)-1]
-	l.free = l.free[:len(l.free)-1]
-	l.mu.Unlock()
+// lend puts o's file into the table of registered files, at its place (IORING_REGISTER_FILES_UPDATE).
+func (r *Ring) lend(o *op, raw syscall.RawConn) error {
 	var regErr error
-	place := t.place
-	err := t.raw.Control(func(fd uintptr) { regErr = r.setFile(place, int(fd)) })
+	place := o.x.place
+	err := raw.Control(func(fd uintptr) { regErr = r.setFile(place, int(fd)) })
 	if err == nil {
 		err = regErr
 	}
-	if err != nil {
-		r.takeBack(t.place)
-		return foreignError(name, err)
-	}
-	t.lent = true
-	return nil
+	return err
 }
 
-// takeBack empties a place.
+// takeBack empties a place, for the next one.
 func (r *Ring) takeBack(place uint32) {
 	r.setFile(place, -1)
-	r.lendable.mu.Lock()
-	r.lendable.free = append(r.lendable.free, place)
-	r.lendable.mu.Unlock()
+	r.sq.mu.Lock()
+	r.sq.files = append(r.sq.files, place)
+	r.sq.mu.Unlock()
 }
 
 func (r *Ring) setFile(place uint32, fd int) error {

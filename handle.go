@@ -158,8 +158,7 @@ type target struct {
 	file    syscall.Conn
 	raw     syscall.RawConn
 	bounded bool
-	lent    bool // it is in the table of registered files, at place
-	place   uint32
+	lent    bool // by way of the table of registered files
 }
 
 // target finds whose descriptor c is for.
@@ -205,7 +204,7 @@ func (r *Ring) target(c *call) (h *handle, file syscall.Conn, err error) {
 	return nil, file, nil
 }
 
-// hold finds c's target, and holds it: a handle by counting, a foreign descriptor by lending it to the ring.
+// hold finds c's target, and holds it if it is a handle.
 func (r *Ring) hold(c *call) (t target, err error) {
 	if t.h, t.file, err = r.target(c); err != nil {
 		return t, err
@@ -213,23 +212,16 @@ func (r *Ring) hold(c *call) (t target, err error) {
 	if t.h != nil && !t.h.get() {
 		return t, os.NewSyscallError(kinds[c.kind].name, t.h.closedError())
 	}
+	if t.h != nil && t.h.socket {
+		c.plain = true
+	}
 	if t.file != nil {
+		t.lent = true
 		err = r.look(c, &t)
-		if err == nil {
-			err = r.lend(c, &t)
-		}
 	} else if c.kind == kindConnect {
 		if err = c.socket(t.h.fd); err != nil {
 			t.h.put()
 		}
 	}
 	return t, err
-}
-
-// giveUp undoes hold.
-func (r *Ring) giveUp(t target) {
-	t.h.put()
-	if t.lent {
-		r.takeBack(t.place)
-	}
 }

@@ -19,7 +19,8 @@ const (
 	kindConnect
 	kindSend
 	kindRecv
-	kindPoll // for RawConn only
+	kindRecvNone // into no buffer: the kernel would wait for data
+	kindPoll     // for RawConn only
 	numKinds
 )
 
@@ -46,6 +47,7 @@ var kinds = [numKinds]struct {
 	kindConnect:   {name: "connect", op: uring.OpConnect, breaks: true, poll: uring.PollOut},
 	kindSend:      {name: "send", op: uring.OpSend, opf: uring.MsgNoSignal, counts: true, breaks: true, poll: uring.PollOut},
 	kindRecv:      {name: "recv", op: uring.OpRecv, counts: true, breaks: true, stores: true, poll: uring.PollIn},
+	kindRecvNone:  {name: "recv", op: uring.OpNop, breaks: true},
 	kindPoll:      {name: "poll", op: uring.OpPollAdd, breaks: true},
 }
 

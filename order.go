@@ -50,7 +50,7 @@ func (r *Ring) order(o *op, ord Ordering) {
 	}
 	l := &r.link
 	if r.sq.follow {
-		g = r.couple(l, o, g)
+		g = r.succeed(l, o, g)
 	}
 	r.sq.follow = ord&Link != 0
 	if r.sq.follow {
@@ -69,8 +69,8 @@ func (r *Ring) order(o *op, ord Ordering) {
 	}
 }
 
-// couple puts o, in g, behind the operation that waits for a successor. It returns the group that o is in then.
-func (r *Ring) couple(l *link, o *op, g *group) *group {
+// succeed puts o, in g, behind the operation that waits for a successor. It returns the group that o is in then.
+func (r *Ring) succeed(l *link, o *op, g *group) *group {
 	p := l.op
 	l.op = nil
 	switch {

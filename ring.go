@@ -22,7 +22,6 @@ type Ring struct {
 	spare     spare
 	table     []entry // written under both locks, its entries under either
 	link      link
-	lendable  lendable
 	profile   *profile
 	born      time.Time
 	returned  atomic.Pointer[op] // ops whose results have been taken
@@ -60,10 +59,11 @@ type Ring struct {
 type submission struct {
 	mu      sync.Mutex
 	closed  bool
-	follow  bool    // the last operation was started with Link
-	free    *op     // ops to be used again
-	backlog []train // what found no room in the SQ
-	epoch   *epoch  // the current one
+	follow  bool     // the last operation was started with Link
+	free    *op      // ops to be used again
+	backlog []train  // what found no room in the SQ
+	files   []uint32 // free places in the table of registered files
+	epoch   *epoch   // the current one
 	started uint64
 	written uint64 // SQEs
 	quiet   uint64 // those without a Completion
@@ -104,6 +104,9 @@ func New(cfg *Config) (*Ring, error) {
 		r.profile = &profile{w: cfg.Profile}
 	}
 	r.tickets.init(n)
+	for i := k.Files - 1; i >= 0; i-- {
+		r.sq.files = append(r.sq.files, uint32(i))
+	}
 	r.flushed.Store(k.SQ.Tail())
 	go r.sweeper()
 	go r.reaper()

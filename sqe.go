@@ -61,6 +61,9 @@ func (r *Ring) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err
 	if h != nil && !h.get() {
 		return nil, 0, os.NewSyscallError(kinds[c.kind].name, h.closedError())
 	}
+	if h != nil && h.socket {
+		c.plain = true
+	}
 	if c.kind == kindConnect {
 		err = c.socket(h.fd)
 	}
@@ -86,7 +89,7 @@ func (r *Ring) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err
 // enroll returns with sq.mu held, and a ticket to be had, unless there is an error.
 func (r *Ring) enroll(c *call) error {
 	if !c.quiet {
-		return r.admit(1)
+		return r.admit(1, 0)
 	}
 	r.sq.mu.Lock()
 	err := r.refuse()
@@ -146,22 +149,18 @@ func (o *op) fill(c *call) {
 		o.bits |= bitBounded
 	case kindRead, kindWrite:
 		o.transfer(c)
-		o.off = uint64(c.off)
-		if c.plain {
-			o.off = ^uint64(0)
-		}
+		o.off = c.offset()
 	case kindSend, kindRecv:
 		o.transfer(c)
 		if o.n == 0 && c.kind == kindRecv {
-			o.kind = kindNop // the kernel would wait for data
-		}
-		if c.mode&waitAll != 0 {
+			o.kind = kindRecvNone
+		} else if c.mode&waitAll != 0 {
 			o.opf = uring.MsgWaitAll
 		}
 	case kindReadv, kindWritev:
 		x := o.extra()
 		x.vec, o.addr = o.pins.Vector(x.vec, c.bufs)
-		o.n, o.off, x.want = uint32(len(c.bufs)), uint64(c.off), 0
+		o.n, o.off, x.want = uint32(len(c.bufs)), c.offset(), 0
 		for _, b := range c.bufs {
 			x.want += len(b)
 		}
@@ -192,6 +191,14 @@ func (o *op) fill(c *call) {
 		o.addr, _ = o.pins.Sockaddr(&x.sa)
 		o.off = uint64(x.sa.Len())
 	}
+}
+
+// offset is sqe.off of a read or write. Of a socket the kernel takes none but its own (ESPIPE).
+func (c *call) offset() uint64 {
+	if c.plain {
+		return ^uint64(0)
+	}
+	return uint64(c.off)
 }
 
 func (o *op) transfer(c *call) {

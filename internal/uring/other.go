@@ -40,7 +40,7 @@ func (r *Ring) Close() error                 { return nil }
 
 func Dup(int) (int, error)            { return -1, errors.ErrUnsupported }
 func CloseFD(int) error               { return errors.ErrUnsupported }
-func Bounded(int) bool                { return true }
+func FileType(int) (bool, bool)       { return true, false }
 func FileFlags(int) int               { return 0 }
 func Alignment(int) (int, int, error) { return 0, 0, errors.ErrUnsupported }
 func Sockname(int, *Sockaddr) error   { return errors.ErrUnsupported }

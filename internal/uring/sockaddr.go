@@ -65,7 +65,7 @@ func (s *Sockaddr) Inet() (ap netip.AddrPort, scope uint32) {
 func (s *Sockaddr) Path() string {
 	n := s.Len()
 	if n <= 2 {
-		return ""
+		return "@" // without a name
 	}
 	b := s.buf[2:n]
 	if b[0] == 0 {

@@ -36,20 +36,19 @@ func Dup(fd int) (int, error) {
 // CloseFD closes fd.
 func CloseFD(fd int) error { return os.NewSyscallError("close", unix.Close(fd)) }
 
-// Bounded reports whether operations on fd end by themselves: it is a regular file, a directory or a block device.
-func Bounded(fd int) bool {
+// FileType reports whether operations on fd end by themselves, it being a regular file, a directory or a block device,
+// and whether it is a socket.
+func FileType(fd int) (bounded, socket bool) {
 	var st unix.Stat_t
-	for {
-		err := unix.Fstat(fd, &st)
-		if err != unix.EINTR {
-			break
-		}
+	for unix.Fstat(fd, &st) == unix.EINTR {
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG, unix.S_IFBLK, unix.S_IFDIR:
-		return true
+		return true, false
+	case unix.S_IFSOCK:
+		return false, true
 	}
-	return false
+	return false, false
 }
 
 // FileFlags returns the open file's status flags (F_GETFL), 0 if it has none.
