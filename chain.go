@@ -130,6 +130,10 @@ func (r *Ring) couple(c *Chain, ops []*op) {
 	defer r.unlock()
 	var head, g *group
 	for i, o := range ops {
+		r.join(o)
+		if i > 0 {
+			o.fate |= fateOrdered
+		}
 		p := c.ps[i]
 		p.o, p.gen = o, o.gen()
 		p.state.Store(begun)

@@ -27,7 +27,6 @@ type promise struct {
 	err   error // if refused
 	o     *op   // if begun
 	gen   uint64
-	name  string
 }
 
 const (
@@ -51,6 +50,7 @@ func (r *Ring) start(c *call, order []Ordering) pending {
 	}
 	o, gen, err := r.begin(c, ord)
 	if err != nil {
+		r.missed(ord)
 		return failed(err)
 	}
 	return pending{o: o, gen: gen}

@@ -21,7 +21,7 @@ import (
 type Conn struct {
 	handle
 	rd, wr        half
-	stream        bool
+	sotype        int  // SOCK_*
 	foreign       bool // accepted by somebody else's listener
 	id            uint64
 	local, remote net.Addr
@@ -76,12 +76,12 @@ func (r *Ring) NewConn(f *os.File) (*Conn, error) {
 
 // newConn makes a Conn of fd, which it closes if that fails.
 func (r *Ring) newConn(fd int) (*Conn, error) {
-	stream, err := uring.SocketType(fd)
+	sotype, err := uring.SocketType(fd)
 	if err != nil {
 		uring.CloseFD(fd)
 		return nil, err
 	}
-	c := &Conn{stream: stream}
+	c := &Conn{sotype: sotype}
 	c.own(r, fd)
 	return c, nil
 }
@@ -109,9 +109,9 @@ func (c *Conn) accepted(sa *uring.Sockaddr) (*Conn, error) {
 	if !c.r.orphans.remove(c) {
 		return nil, ErrClosed
 	}
-	c.stream, _ = uring.SocketType(c.fd)
+	c.sotype, _ = uring.SocketType(c.fd)
 	c.remote = c.addr(sa)
-	if c.foreign && c.stream && sa.Family() != uring.AFUnix {
+	if c.foreign && c.sotype == uring.SockStream && sa.Family() != uring.AFUnix {
 		uring.TuneTCP(c.fd) // a Listener has told its connections already
 	}
 	return c, nil
@@ -166,14 +166,17 @@ func (c *Conn) addr(sa *uring.Sockaddr) net.Addr {
 				zone = i.Name
 			}
 		}
-		if c.stream {
+		if c.sotype == uring.SockStream {
 			return &net.TCPAddr{IP: ap.Addr().Unmap().AsSlice(), Port: int(ap.Port()), Zone: zone}
 		}
 		return &net.UDPAddr{IP: ap.Addr().Unmap().AsSlice(), Port: int(ap.Port()), Zone: zone}
 	case uring.AFUnix:
 		network := "unix"
-		if !c.stream {
+		switch c.sotype {
+		case uring.SockDgram:
 			network = "unixgram"
+		case uring.SockSeqpacket:
+			network = "unixpacket"
 		}
 		return &net.UnixAddr{Net: network, Name: sa.Path()}
 	}
@@ -203,7 +206,7 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	if err != nil {
 		return 0, c.opError("read", err)
 	}
-	if n == 0 && len(p) > 0 && c.stream {
+	if n == 0 && len(p) > 0 && (c.sotype == uring.SockStream || c.sotype == uring.SockSeqpacket) {
 		return 0, io.EOF
 	}
 	return n, nil

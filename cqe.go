@@ -168,8 +168,9 @@ func (r *Ring) finish(o *op, res int32) {
 	phase := o.state.Load()
 	if phase&isCancelled != 0 {
 		r.cancelling.Add(-1)
-		if res == -int32(syscall.EINTR) {
-			res = -int32(syscall.ECANCELED)
+		switch syscall.Errno(-res) {
+		case syscall.EINTR, syscall.EAGAIN, syscall.EINPROGRESS, syscall.EALREADY:
+			res = errCanceled // it has not happened, and would have been started again
 		}
 	}
 	full := o.full(res)
@@ -196,13 +197,7 @@ func (r *Ring) finish(o *op, res int32) {
 	if r.profile != nil {
 		r.profile.note(o, r)
 	}
-	if o.seen != nil {
-		o.state.Or(isHanded)
-		r.cq.work.handed = append(r.cq.work.handed, handed{o.seen, res})
-		o.seen = nil
-		return
-	}
-	o.resolve(res)
+	r.tell(o, res)
 }
 
 // letGo takes o out of the table and gives back all that it held. Under cq.mu.
@@ -223,11 +218,13 @@ func (r *Ring) letGo(o *op) {
 	} else {
 		r.tickets.put(o.place)
 		r.cq.completed++
-		o.epoch.finished++
-		if len(r.cq.epochs) > 1 {
-			r.passEpochs()
+		if o.epoch != nil {
+			o.epoch.finished++
+			o.epoch = nil
+			if len(r.cq.epochs) > 1 {
+				r.passEpochs()
+			}
 		}
-		o.epoch = nil
 	}
 	if r.cq.idle != nil && r.inFlightLocked() == 0 {
 		r.cq.idle.resolve(0)

@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
+	"strconv"
 	"sync"
 	"syscall"
 
@@ -21,7 +23,7 @@ const O_DIRECT = uring.FileDirect
 type File struct {
 	handle
 	f        *os.File // owns the descriptor
-	from     *os.File // what NewFile took over; kept open, lest its fcntl locks be dropped
+	release  func()   // lets go of what NewFile has borrowed
 	appends  bool
 	seekable bool
 	pos      sync.Mutex // one at a time moves the file's position
@@ -40,7 +42,7 @@ func (r *Ring) OpenFile(name string, flag int, perm fs.FileMode) (*File, error) 
 		}
 		return nil, err
 	}
-	return r.newFile(f, nil)
+	return r.newFile(f)
 }
 
 // NewFile takes f over: from here on only the File is used, and closed. Closing f afterwards is harmless.
@@ -48,15 +50,63 @@ func (r *Ring) NewFile(f *os.File) (*File, error) {
 	if err := r.usable("NewFile"); err != nil {
 		return nil, err
 	}
+	if f == nil {
+		return nil, invalid("NewFile", "nil file")
+	}
+	rc, err := f.SyscallConn()
+	if err != nil {
+		return nil, foreignError("NewFile", err)
+	}
+	bounded := false
+	if err := rc.Control(func(fd uintptr) { bounded, _ = uring.FileType(int(fd)) }); err != nil {
+		return nil, foreignError("NewFile", err)
+	}
+	if bounded {
+		return r.borrowFile(f, rc)
+	}
+	// Closing f waits for its users, if it is a pipe or a socket, so the File gets a descriptor of its own.
 	fd, err := dup("NewFile", f)
 	if err != nil {
 		return nil, err
 	}
-	return r.newFile(os.NewFile(uintptr(fd), f.Name()), f)
+	file, err := r.newFile(os.NewFile(uintptr(fd), f.Name()))
+	if err == nil {
+		f.Close()
+	}
+	return file, err
 }
 
-func (r *Ring) newFile(f, from *os.File) (*File, error) {
-	file := &File{f: f, from: from}
+// borrowFile makes a File of f's own descriptor: to close a duplicate would drop the fcntl locks that the process has on
+// the file. A goroutine in f's Control keeps it open, whatever becomes of f, until the File is closed or forgotten.
+func (r *Ring) borrowFile(f *os.File, rc syscall.RawConn) (*File, error) {
+	began, end, gone := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		gone <- rc.Control(func(uintptr) {
+			close(began)
+			<-end
+		})
+	}()
+	select {
+	case <-began:
+	case err := <-gone:
+		return nil, foreignError("NewFile", err)
+	}
+	file, err := r.newFile(f)
+	if err != nil {
+		close(end)
+		return nil, err
+	}
+	release := sync.OnceFunc(func() { close(end) })
+	file.release = func() {
+		release()
+		<-gone
+	}
+	runtime.SetFinalizer(file, func(*File) { release() })
+	return file, nil
+}
+
+func (r *Ring) newFile(f *os.File) (*File, error) {
+	file := &File{f: f}
 	rc, err := f.SyscallConn()
 	if err != nil {
 		return nil, err
@@ -72,7 +122,7 @@ func (r *Ring) newFile(f, from *os.File) (*File, error) {
 		f.Close()
 		return nil, err
 	}
-	_, err = f.Seek(0, io.SeekCurrent)
+	_, err = uring.Seek(file.fd, 0, io.SeekCurrent)
 	file.seekable = err == nil
 	return file, nil
 }
@@ -229,7 +279,15 @@ func (f *File) Seek(offset int64, whence int) (int64, error) {
 	}
 	f.pos.Lock()
 	defer f.pos.Unlock()
-	return f.f.Seek(offset, whence)
+	if !f.get() {
+		return 0, &fs.PathError{Op: "seek", Path: f.Name(), Err: errFileClosed}
+	}
+	defer f.put()
+	n, err := uring.Seek(f.fd, offset, whence)
+	if err != nil {
+		return 0, &fs.PathError{Op: "seek", Path: f.Name(), Err: err}
+	}
+	return n, nil
 }
 
 // Truncate changes the file's size (ftruncate(2)).
@@ -237,7 +295,14 @@ func (f *File) Truncate(size int64) error {
 	if f == nil || f.r == nil {
 		return invalid("truncate", "nil File")
 	}
-	return f.f.Truncate(size)
+	if !f.get() {
+		return &fs.PathError{Op: "truncate", Path: f.Name(), Err: errFileClosed}
+	}
+	defer f.put()
+	if err := uring.Truncate(f.fd, size); err != nil {
+		return &fs.PathError{Op: "truncate", Path: f.Name(), Err: err}
+	}
+	return nil
 }
 
 // Stat describes the file (fstat(2)).
@@ -245,7 +310,15 @@ func (f *File) Stat() (fs.FileInfo, error) {
 	if f == nil || f.r == nil {
 		return nil, invalid("stat", "nil File")
 	}
-	return f.f.Stat()
+	if !f.get() {
+		return nil, &fs.PathError{Op: "stat", Path: f.Name(), Err: errFileClosed}
+	}
+	defer f.put()
+	fi, err := f.f.Stat()
+	if err != nil && f.release != nil {
+		return os.Stat("/proc/self/fd/" + strconv.Itoa(f.fd)) // the os.File has been closed since
+	}
+	return fi, err
 }
 
 // Name is the name that the file was opened by.
@@ -283,11 +356,19 @@ func (f *File) Close() error {
 	if f == nil || f.r == nil {
 		return invalid("close", "nil File")
 	}
-	return f.close(func() error {
-		err := f.f.Close()
-		if f.from != nil {
-			f.from.Close() // may be closed already
+	err := f.close(func() error {
+		runtime.SetFinalizer(f, nil)
+		if f.release == nil {
+			return f.f.Close()
 		}
-		return err
+		f.release()
+		if err := f.f.Close(); !errors.Is(err, os.ErrClosed) {
+			return err
+		}
+		return nil // it has been, and the descriptor went with the release
 	})
+	if err == errFileClosed || err == errConnClosed {
+		return &fs.PathError{Op: "close", Path: f.Name(), Err: err}
+	}
+	return err
 }

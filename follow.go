@@ -11,8 +11,8 @@ type work struct {
 
 // handed is a result that a witness passes on; see race.go.
 type handed struct {
-	seen chan<- int32
-	res  int32
+	seen chan<- verdict
+	verdict
 }
 
 // follow does what reading the CQ has left behind, and gives tickets that came back to those in line. No lock is held.
@@ -42,7 +42,7 @@ func (r *Ring) follow() {
 		}
 		r.unlock()
 		for _, h := range w.handed {
-			h.seen <- h.res
+			h.seen <- h.verdict
 		}
 		for _, place := range w.files {
 			r.takeBack(place)

@@ -111,11 +111,7 @@ func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (o *op, ge
 	if t.lent {
 		if err = r.lend(o, t.raw); err == nil {
 			r.sq.mu.Lock()
-			if ord == None && !r.sq.follow {
-				r.send(train{first: o, last: o, n: 1})
-			} else {
-				r.order(o, ord)
-			}
+			r.place(o, ord, false)
 			r.sq.mu.Unlock()
 		}
 	} else {
@@ -148,6 +144,9 @@ func (r *Ring) enterIn(o *op, raw syscall.RawConn) error {
 			return
 		}
 		o.fd = int32(fd)
+		if o.tries == 0 {
+			r.join(o)
+		}
 		r.write(train{first: o, last: o, n: 1})
 		r.sq.mu.Unlock()
 		enters += r.submit(r.k.SQ.Tail())

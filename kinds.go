@@ -70,8 +70,11 @@ func (o *op) full(res int32) bool {
 	return uint32(res) == o.n
 }
 
-// linkable reports whether the kernel may IO_LINK another operation behind o: its failure has to break the chain.
-func (o *op) linkable() bool { return kinds[o.kind].breaks && o.bits&bitShort == 0 }
+// linkable reports whether the kernel may IO_LINK another operation behind o: its failure has to break the chain, and it
+// has to end by itself, because a cancel does not find what hangs behind another.
+func (o *op) linkable() bool {
+	return kinds[o.kind].breaks && o.bits&(bitShort|bitBounded) == bitBounded
+}
 
 // fillSQE says to the kernel what o is.
 func (o *op) fillSQE(s *uring.SQE, userData uint64) {

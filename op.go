@@ -19,7 +19,7 @@ type op struct {
 	ring  *Ring
 	wake  chan struct{} // a parked waiter sleeps here; made when first needed, then kept
 	done  chan struct{} // what Done returned, if hasDone is set
-	seen  chan int32    // under the race detector: the result's way to the witness
+	seen  chan verdict  // under the race detector: the result's way to the witness
 	x     *extra
 	h     *handle
 	pins  uring.Pins
@@ -70,7 +70,6 @@ const (
 	bitBounded                   // ends by itself
 	bitWaiter                    // not an operation: waits for tickets or for the ring to be idle
 	bitForeign                   // x.file is somebody else's
-	bitFollow                    // the next operation on the ring is linked to it
 )
 
 // op.fate, written under cq.mu.
@@ -78,6 +77,7 @@ const (
 	fatePolling marks = 1 << iota // its POLL_ADD is in flight, in its place
 	fateBroken                    // the one before it in the kernel's chain has failed
 	fateAbsorb                    // the one before it is started again: its ECANCELED doesn't count
+	fateOrdered                   // it follows others: its end is theirs too
 	fateLost                      // the ring broke while the kernel had it
 )
 

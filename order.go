@@ -51,6 +51,10 @@ func (r *Ring) order(o *op, ord Ordering) {
 	l := &r.link
 	if r.sq.follow {
 		g = r.succeed(l, o, g)
+		o.fate |= fateOrdered
+	}
+	if ord&Drain != 0 {
+		o.fate |= fateOrdered
 	}
 	r.sq.follow = ord&Link != 0
 	if r.sq.follow {
@@ -90,6 +94,25 @@ func (r *Ring) succeed(l *link, o *op, g *group) *group {
 		}
 	}
 	return g
+}
+
+// missed keeps what Link promises where an operation could not be started: it has failed, and is nobody's successor but
+// in the eyes of the one before it.
+func (r *Ring) missed(ord Ordering) {
+	if r == nil {
+		return
+	}
+	r.lock()
+	if (ord&Link != 0 || r.sq.follow) && !r.sq.closed {
+		if open := r.link.open; open != nil {
+			r.link.open = nil
+			r.release(open)
+		}
+		r.link.op, r.link.failed = nil, true
+		r.sq.follow = ord&Link != 0
+	}
+	r.unlock()
+	r.started()
 }
 
 // mayLink reports whether the kernel can be trusted with one more behind the last of g.

@@ -46,6 +46,7 @@ type Ring struct {
 	calls     atomic.Uint64 // enters<<callShift | goroutines that use the kernel's ring
 	gone      atomic.Bool
 	edge      atomic.Uint32 // for the race detector: from publish to drain
+	ordered   byte          // likewise: from every witness to whoever waits for an ordered operation
 	overflows atomic.Uint64
 
 	asleep      atomic.Bool // the sweeper
@@ -77,7 +78,8 @@ type completions struct {
 	work      work
 	completed uint64
 	quiet     uint64
-	idle      *op // Close waits: resolves when nothing is in flight
+	turn      chan struct{} // of the witness before the next one; see race.go
+	idle      *op           // Close waits: resolves when nothing is in flight
 }
 
 // New sets up a Ring (io_uring_setup(2)); a nil Config means the defaults. The error names the cause: the sysctl or
@@ -215,13 +217,7 @@ func (r *Ring) fail(errno syscall.Errno) {
 		if o.state.Load()&isCancelled != 0 {
 			r.cancelling.Add(-1)
 		}
-		if o.seen != nil {
-			o.state.Or(isHanded)
-			r.cq.work.handed = append(r.cq.work.handed, handed{o.seen, -int32(errno)})
-			o.seen = nil
-		} else {
-			o.resolve(-int32(errno))
-		}
+		r.tell(o, -int32(errno))
 	}
 	for r.tickets.first != nil {
 		r.dismiss(errCanceled)
@@ -232,6 +228,12 @@ func (r *Ring) fail(errno syscall.Errno) {
 	}
 	r.unlock()
 	r.follow()
+}
+
+// wrecks are closed Rings that broke with something in flight: the kernel may have some of it, so their memory stays.
+var wrecks struct {
+	mu    sync.Mutex
+	rings []*Ring
 }
 
 // Close stops admission, submits what is queued, lets operations on regular files finish and cancels those that may wait
@@ -282,7 +284,10 @@ func (r *Ring) shut() error {
 		r.profile.write(r)
 	}
 	if r.broken() != nil && r.inFlight() > 0 {
-		return r.broken() // the kernel may have some of it: its memory stays
+		wrecks.mu.Lock()
+		wrecks.rings = append(wrecks.rings, r)
+		wrecks.mu.Unlock()
+		return r.broken()
 	}
 	return r.k.Close()
 }

@@ -47,9 +47,6 @@ func (r *Ring) begin(c *call, ord Ordering) (o *op, gen uint64, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if uring.Race {
-		raceStart(c.kind)
-	}
 	if foreign != nil {
 		return r.beginForeign(c, foreign, ord)
 	}
@@ -76,14 +73,29 @@ func (r *Ring) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err
 	}
 	o = r.prepare(c, h)
 	gen = o.gen()
-	if ord == None && (!r.sq.follow || c.quiet || c.alone) {
+	r.place(o, ord, c.quiet || c.alone)
+	r.sq.mu.Unlock()
+	r.started()
+	return o, gen, nil
+}
+
+// place puts o among what was started before it. alone says that it is nobody's successor. Under sq.mu.
+func (r *Ring) place(o *op, ord Ordering, alone bool) {
+	r.join(o)
+	if ord == None && (!r.sq.follow || alone) {
 		r.send(train{first: o, last: o, n: 1})
 	} else {
 		r.order(o, ord)
 	}
-	r.sq.mu.Unlock()
-	r.started()
-	return o, gen, nil
+}
+
+// join counts o among what a Drain waits for. That is done where it goes among the others, lest an operation that is still
+// being prepared waits for one that waits for it.
+func (r *Ring) join(o *op) {
+	if o.bits&bitQuiet == 0 {
+		o.epoch = r.sq.epoch
+		o.epoch.started++
+	}
 }
 
 // enroll returns with sq.mu held, and a ticket to be had, unless there is an error.
@@ -111,7 +123,7 @@ func (r *Ring) refuse() error {
 func (r *Ring) prepare(c *call, h *handle) *op {
 	o := r.newOp()
 	o.kind, o.bits, o.fate, o.tries, o.h = c.kind, 0, 0, 0, h
-	o.fd, o.addr, o.off, o.n, o.opf = -1, uring.Addr{}, 0, 0, 0
+	o.fd, o.addr, o.off, o.n, o.opf, o.epoch = -1, uring.Addr{}, 0, 0, 0, nil
 	if h != nil {
 		o.fd = int32(h.fd)
 		if h.bounded {
@@ -122,12 +134,11 @@ func (r *Ring) prepare(c *call, h *handle) *op {
 	if c.quiet {
 		o.bits |= bitQuiet
 		r.cq.mu.Lock()
-		o.place, o.epoch = r.placeQuiet(), nil
+		o.place = r.placeQuiet()
 		r.cqUnlock()
 		r.sq.quiet++
 	} else {
-		o.place, o.epoch = r.tickets.take(), r.sq.epoch
-		o.epoch.started++
+		o.place = r.tickets.take()
 		r.sq.started++
 	}
 	e := &r.table[o.place]
@@ -137,6 +148,7 @@ func (r *Ring) prepare(c *call, h *handle) *op {
 		o.began = int64(time.Since(r.born))
 	}
 	if uring.Race {
+		raceStart(c.kind)
 		o.startWitness(c)
 	}
 	return o

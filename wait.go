@@ -12,7 +12,7 @@ import (
 // moment waits in the kernel on everybody's behalf. Only then does it park, and the reaper takes over.
 
 // lead is how long a leader may stay in the kernel. In a system call a goroutine holds its P until sysmon takes it away.
-const lead = 100 * time.Microsecond
+const lead = time.Millisecond
 
 // await returns when o, which the caller has claimed, is done; or, false, when ctx (which may be nil) has ended.
 func (r *Ring) await(o *op, ctx context.Context) bool {
@@ -47,11 +47,9 @@ func (r *Ring) lead(o *op, ctx context.Context) {
 	}
 	var p patience
 	for !o.isDone() && !o.isHandedOver() && (ctx == nil || ctx.Err() == nil) && r.use() {
-		n, errno := r.k.Wait()
-		r.unuse(1)
-		if r.profile != nil {
-			r.profile.batches.note(n)
-		}
+		enters := r.submit(r.k.SQ.Tail()) // nothing, mostly; but what another flush has only promised would wait for us
+		_, errno := r.k.Wait()
+		r.unuse(enters + 1)
 		r.reap()
 		if errno == uring.ETIME {
 			break

@@ -198,7 +198,9 @@ type Request struct {
 // Fill overwrites all of s: what an earlier request left behind would be EINVAL, or worse. Its arguments are the fields of
 // a Request; together they would pass through memory.
 func (s *SQE) Fill(op Opcode, flags SQEFlags, fd int32, off uint64, addr Addr, n uint32, opf OpFlags, userData uint64) {
-	*s = SQE{opcode: op, flags: flags, fd: fd, off: off, addr: addr, len: n, opFlags: opf, userData: userData}
+	*s = SQE{} // field by field: a literal is built elsewhere and copied, which stalls
+	s.opcode, s.flags, s.fd, s.off = op, flags, fd, off
+	s.addr, s.len, s.opFlags, s.userData = addr, n, opf, userData
 }
 
 // FillPoll makes s a request that waits for events on fd (IORING_OP_POLL_ADD).

@@ -38,16 +38,18 @@ func (r *Ring) Events() syscall.Errno        { return syscall.ENOSYS }
 func (r *Ring) WaitRoom() syscall.Errno      { return syscall.ENOSYS }
 func (r *Ring) Close() error                 { return nil }
 
-func Dup(int) (int, error)            { return -1, errors.ErrUnsupported }
-func CloseFD(int) error               { return errors.ErrUnsupported }
-func FileType(int) (bool, bool)       { return true, false }
-func FileFlags(int) int               { return 0 }
-func Alignment(int) (int, int, error) { return 0, 0, errors.ErrUnsupported }
-func Sockname(int, *Sockaddr) error   { return errors.ErrUnsupported }
-func Peername(int, *Sockaddr) error   { return errors.ErrUnsupported }
-func Domain(int) (int, error)         { return 0, errors.ErrUnsupported }
-func SocketType(int) (bool, error)    { return false, errors.ErrUnsupported }
-func TuneTCP(int)                     {}
-func Shutdown(int, bool) error        { return errors.ErrUnsupported }
-func SocketError(int) syscall.Errno   { return syscall.ENOSYS }
-func OnlineCPU(int) bool              { return false }
+func Dup(int) (int, error)                { return -1, errors.ErrUnsupported }
+func CloseFD(int) error                   { return errors.ErrUnsupported }
+func FileType(int) (bool, bool)           { return true, false }
+func FileFlags(int) int                   { return 0 }
+func Alignment(int) (int, int, error)     { return 0, 0, errors.ErrUnsupported }
+func Sockname(int, *Sockaddr) error       { return errors.ErrUnsupported }
+func Peername(int, *Sockaddr) error       { return errors.ErrUnsupported }
+func Domain(int) (int, error)             { return 0, errors.ErrUnsupported }
+func SocketType(int) (int, error)         { return 0, errors.ErrUnsupported }
+func TuneTCP(int)                         {}
+func Seek(int, int64, int) (int64, error) { return 0, errors.ErrUnsupported }
+func Truncate(int, int64) error           { return errors.ErrUnsupported }
+func Shutdown(int, bool) error            { return errors.ErrUnsupported }
+func SocketError(int) syscall.Errno       { return syscall.ENOSYS }
+func OnlineCPU(int) bool                  { return false }

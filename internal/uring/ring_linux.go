@@ -91,7 +91,13 @@ func (r *Ring) probe() error {
 	r.SQ.Publish()
 	tail := r.SQ.Tail()
 	for range 1000 {
-		_, errno := r.Wait()
+		var errno syscall.Errno
+		if !r.SQ.Passed(tail) {
+			_, errno = r.Submit()
+		}
+		if errno == 0 {
+			_, errno = r.Wait()
+		}
 		if r.CQ.Ready() > 0 {
 			r.CQ.Next()
 			r.CQ.Done()
@@ -101,9 +107,6 @@ func (r *Ring) probe() error {
 		case 0, unix.EINTR, unix.ETIME, unix.EAGAIN, unix.EBUSY:
 		default:
 			return fmt.Errorf("rio: io_uring_enter: %w%s", errno, hint(errno))
-		}
-		if !r.SQ.Passed(tail) {
-			r.Submit()
 		}
 	}
 	return errors.New("rio: io_uring_enter: a NOP did not come back")
@@ -167,13 +170,14 @@ func (r *Ring) Submit() (int, syscall.Errno) {
 	return int(n), errno
 }
 
-// Wait submits, and waits for one CQE, at most Config.Wait long (ETIME).
+// Wait waits for one CQE, at most Config.Wait long (ETIME). It submits nothing: an enter that takes less than it is
+// offered returns before it waits, and a whole queue has to be offered.
 func (r *Ring) Wait() (int, syscall.Errno) {
 	flags := uintptr(enterGetEvents | enterExtArg)
 	if r.Flags&SetupSQPoll != 0 && r.SQ.NeedWakeup() {
 		flags |= enterSQWakeup
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(r.SQ.mask+1), 1, flags,
+	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 0, 1, flags,
 		uintptr(unsafe.Pointer(r.arg)), unsafe.Sizeof(geteventsArg{}))
 	return int(n), errno
 }

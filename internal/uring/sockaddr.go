@@ -7,6 +7,13 @@ import (
 	"structs"
 )
 
+// Socket types, Linux's numbers.
+const (
+	SockStream    = 1
+	SockDgram     = 2
+	SockSeqpacket = 5
+)
+
 // A Sockaddr is a struct sockaddr_storage and its length, in one object that can be pinned.
 type Sockaddr struct {
 	_   structs.HostLayout

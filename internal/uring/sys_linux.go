@@ -60,6 +60,18 @@ func FileFlags(fd int) int {
 	return fl
 }
 
+// Seek moves the file's position (lseek(2)).
+func Seek(fd int, off int64, whence int) (int64, error) { return unix.Seek(fd, off, whence) }
+
+// Truncate changes the file's size (ftruncate(2)).
+func Truncate(fd int, size int64) error {
+	for {
+		if err := unix.Ftruncate(fd, size); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
 // Alignment asks statx(2) what O_DIRECT wants of fd (STATX_DIOALIGN).
 func Alignment(fd int) (mem, off int, err error) {
 	var st unix.Statx_t
@@ -94,10 +106,10 @@ func Domain(fd int) (int, error) {
 	return d, os.NewSyscallError("getsockopt", err)
 }
 
-// SocketType is the socket's type (SO_TYPE); stream tells a stream.
-func SocketType(fd int) (stream bool, err error) {
+// SocketType is the socket's type (SO_TYPE).
+func SocketType(fd int) (int, error) {
 	t, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
-	return t == unix.SOCK_STREAM, os.NewSyscallError("getsockopt", err)
+	return t, os.NewSyscallError("getsockopt", err)
 }
 
 // TuneTCP does what package net does for each TCP connection: no delay, keep-alives after 15 seconds of silence.

@@ -1,0 +1,81 @@
+package rio
+
+import "github.com/seed-9c58b644/rio/internal/uring"
+
+// The race detector sees nothing of what the kernel does to a buffer, so under -race each operation has a witness: a
+// goroutine that is born when the operation starts, and tells the detector of the kernel's access once the CQE is there.
+// All that it learns in between is that: so whatever the program does to the buffer meanwhile is concurrent with it, and
+// reported. A witness that is used again has seen later starts, and would keep quiet.
+
+// A verdict is what a witness is told: the result, and its turn. Results are told in the order of their CQEs, so that
+// whoever waits for the end of a chain has waited for the witnesses of all of it.
+type verdict struct {
+	res    int32
+	before <-chan struct{} // closed when the witness before has spoken; may be nil
+	turn   chan struct{}
+}
+
+// startWitness begins o's witness. Under sq.mu.
+func (o *op) startWitness(c *call) {
+	k := &kinds[c.kind]
+	bufs := c.bufs
+	if bufs == nil {
+		bufs = [][]byte{c.buf}
+	}
+	seen := make(chan verdict, 1)
+	o.seen = seen
+	stores, listens := k.stores, k.stores || c.kind == kindAccept
+	go func() {
+		var v verdict
+		uring.RaceBlind(func() { v = <-seen })
+		if k.counts {
+			for _, b := range bufs {
+				uring.RaceAccess(b, stores)
+			}
+		}
+		if listens && v.res >= 0 {
+			uring.RaceJoin() // what the sender did before it sent is seen, as with package net
+		}
+		uring.RaceRelease(&o.edge)
+		uring.RaceRelease(&o.ring.ordered)
+		uring.RaceBlind(func() {
+			if v.before != nil {
+				<-v.before
+			}
+			close(v.turn)
+		})
+		o.resolve(v.res)
+	}()
+}
+
+// raceStart makes the edge that package syscall makes of each Write: what a goroutine did before it sent is seen by
+// whoever has received.
+func raceStart(k kind) {
+	switch k {
+	case kindSend, kindWrite, kindWritev:
+		uring.RacePublish()
+	}
+}
+
+// tell resolves o, by way of its witness if it has one. Under cq.mu.
+func (r *Ring) tell(o *op, res int32) {
+	if o.seen == nil {
+		o.resolve(res)
+		return
+	}
+	o.state.Or(isHanded)
+	v := verdict{res: res, before: r.cq.turn, turn: make(chan struct{})}
+	r.cq.turn = v.turn
+	r.cq.work.handed = append(r.cq.work.handed, handed{o.seen, v})
+	o.seen = nil
+}
+
+// acquire is the other end of the edge from o's witness, and from those of what o follows.
+func (o *op) acquire() {
+	if uring.Race {
+		uring.RaceAcquire(&o.edge)
+		if o.fate&fateOrdered != 0 {
+			uring.RaceAcquire(&o.ring.ordered)
+		}
+	}
+}
