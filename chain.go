@@ -2,6 +2,8 @@ package rio
 
 import (
 	"fmt"
+	"os"
+	"slices"
 	"sync"
 )
 
@@ -93,6 +95,14 @@ func (r *Ring) submitChain(c *Chain) error {
 	}
 	if err == nil {
 		err = r.admit(uint32(len(held)), files)
+	}
+	if err == nil {
+		if i := slices.IndexFunc(held, func(t target) bool { return t.h != nil && t.h.closed() }); i >= 0 {
+			r.sq.mu.Unlock() // closed since; see beginOn
+			r.grant()
+			err = os.NewSyscallError(kinds[c.calls[i].kind].name, held[i].h.closedError())
+			err = fmt.Errorf("rio: Chain.Submit: operation %d: %w", i+1, err)
+		}
 	}
 	if err != nil {
 		for _, t := range held {

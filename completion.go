@@ -2,9 +2,7 @@ package rio
 
 import (
 	"context"
-	"os"
 	"sync/atomic"
-	"syscall"
 )
 
 // A Completion is the result-to-be of an operation. It is a small value, copied freely; all copies stand for the same
@@ -142,60 +140,6 @@ func (c Completion[T]) TryWait() (v T, ok bool, err error) {
 	return v, true, err
 }
 
-// closedChan is what Done returns for what is over.
-var closedChan = func() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
-
-// Done returns a channel that is closed once the operation is done, for use in a select; Wait does not block then. It
-// submits the operation. For a Completion of a Chain it is nil before Submit.
-func (c Completion[T]) Done() <-chan struct{} { return c.doneSoon() }
-
-func (c pending) doneSoon() <-chan struct{} {
-	o, gen, err := c.find(false)
-	if err == errUnsubmitted {
-		return nil
-	}
-	if err != nil {
-		return closedChan
-	}
-	r := o.ring
-	ch := o.doneChan(gen, r)
-	r.flush()
-	if !r.leader.Load() {
-		r.arm()
-	}
-	return ch
-}
-
-// doneChan returns the channel that o's end in this generation closes.
-func (o *op) doneChan(gen uint64, r *Ring) chan struct{} {
-	r.doneMu.Lock()
-	defer r.doneMu.Unlock()
-	var fresh chan struct{}
-	for {
-		s := o.state.Load()
-		switch {
-		case s>>genShift != gen:
-			return closedChan
-		case s&hasDone != 0:
-			return o.done
-		case s&isDone != 0:
-			return closedChan
-		}
-		if fresh == nil {
-			fresh = r.newChan()
-			o.done = fresh
-		}
-		if o.state.CompareAndSwap(s, s|hasDone) {
-			r.watchers.Add(1)
-			return fresh
-		}
-	}
-}
-
 // Cancel asks the kernel to stop the operation (IORING_OP_ASYNC_CANCEL). The Completion still resolves: with
 // syscall.ECANCELED, or with its result if that was faster; an operation on a regular file usually is. Cancelling what
 // is done returns nil.
@@ -227,33 +171,4 @@ func take[T any](o *op, phase uint64) (v T, err error) {
 	}
 	o.ring.recycle(o)
 	return v, err
-}
-
-// closedError is what o says if its descriptor was closed.
-func (o *op) closedError() error {
-	if o.h != nil {
-		return o.h.closedError()
-	}
-	return errFileClosed
-}
-
-// error is what o's result, a negated errno, means.
-func (o *op) error(phase uint64) error {
-	name, errno := kinds[o.kind].name, syscall.Errno(-o.res)
-	if o.fate&fateLost != 0 {
-		return o.ring.broken()
-	}
-	if errno == syscall.ECANCELED {
-		switch {
-		case phase&isFileClosed != 0:
-			return os.NewSyscallError(name, o.closedError())
-		case phase&isRingClosed != 0:
-			return ErrClosed
-		}
-	}
-	err := os.NewSyscallError(name, errno)
-	if errno == syscall.EINVAL && o.misaligned() {
-		return alignmentError{err}
-	}
-	return err
 }

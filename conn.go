@@ -6,11 +6,8 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"strconv"
-	"sync"
 	"syscall"
 	"time"
-	"weak"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
@@ -84,112 +81,6 @@ func (r *Ring) newConn(fd int) (*Conn, error) {
 	c := &Conn{sotype: sotype}
 	c.own(r, fd)
 	return c, nil
-}
-
-// own makes fd c's. Should c be forgotten, it is closed: no operation is in flight then, for those hold c.
-func (c *Conn) own(r *Ring, fd int) {
-	c.init(r, fd)
-	c.socket = true
-	runtime.SetFinalizer(c, func(c *Conn) {
-		c.r.orphans.remove(c)
-		c.once.Do(func() { uring.CloseFD(c.fd) })
-	})
-}
-
-// arrive makes fd, which o has accepted, c's. Until somebody takes it, it is an orphan. Under cq.mu.
-func (c *Conn) arrive(r *Ring, fd int, o *op) {
-	c.own(r, fd)
-	c.foreign = o.h == nil
-	c.remote = nil
-	r.orphans.add(c)
-}
-
-// accepted is what the taker of an accept gets: c, unless the Ring has closed it.
-func (c *Conn) accepted(sa *uring.Sockaddr) (*Conn, error) {
-	if !c.r.orphans.remove(c) {
-		return nil, ErrClosed
-	}
-	c.sotype, _ = uring.SocketType(c.fd)
-	c.remote = c.addr(sa)
-	if c.foreign && c.sotype == uring.SockStream && sa.Family() != uring.AFUnix {
-		uring.TuneTCP(c.fd) // a Listener has told its connections already
-	}
-	return c, nil
-}
-
-// orphans are accepted connections that nobody has taken. It does not keep them alive.
-type orphans struct {
-	mu   sync.Mutex
-	last uint64
-	m    map[uint64]weak.Pointer[Conn]
-}
-
-func (s *orphans) add(c *Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.m == nil {
-		s.m = map[uint64]weak.Pointer[Conn]{}
-	}
-	s.last++
-	c.id = s.last
-	s.m[c.id] = weak.Make(c)
-}
-
-func (s *orphans) remove(c *Conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, ok := s.m[c.id]
-	delete(s.m, c.id)
-	return ok
-}
-
-func (s *orphans) closeAll() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, w := range s.m {
-		if c := w.Value(); c != nil {
-			c.once.Do(func() { c.err = uring.CloseFD(c.fd) })
-		}
-	}
-	s.m = nil
-}
-
-// addr is sa as package net says it.
-func (c *Conn) addr(sa *uring.Sockaddr) net.Addr {
-	switch sa.Family() {
-	case uring.AFInet, uring.AFInet6:
-		ap, scope := sa.Inet()
-		zone := ""
-		if scope != 0 {
-			zone = strconv.Itoa(int(scope))
-			if i, err := net.InterfaceByIndex(int(scope)); err == nil {
-				zone = i.Name
-			}
-		}
-		if c.sotype == uring.SockStream {
-			return &net.TCPAddr{IP: ap.Addr().Unmap().AsSlice(), Port: int(ap.Port()), Zone: zone}
-		}
-		return &net.UDPAddr{IP: ap.Addr().Unmap().AsSlice(), Port: int(ap.Port()), Zone: zone}
-	case uring.AFUnix:
-		network := "unix"
-		switch c.sotype {
-		case uring.SockDgram:
-			network = "unixgram"
-		case uring.SockSeqpacket:
-			network = "unixpacket"
-		}
-		return &net.UnixAddr{Net: network, Name: sa.Path()}
-	}
-	return nil
-}
-
-// opError is err as package net says it.
-func (c *Conn) opError(op string, err error) error {
-	e := &net.OpError{Op: op, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: plainError(err)}
-	if e.Addr != nil {
-		e.Net = e.Addr.Network()
-	}
-	return e
 }
 
 // Read receives up to len(p) bytes (recv(2)); io.EOF at the end of the stream.
@@ -269,41 +160,6 @@ func (c *Conn) shutdown(write bool) error {
 		return c.opError("close", err)
 	}
 	return nil
-}
-
-// LocalAddr is this end's address.
-func (c *Conn) LocalAddr() net.Addr {
-	if c == nil || c.r == nil {
-		return nil
-	}
-	return c.name(&c.local, uring.Sockname)
-}
-
-// RemoteAddr is the peer's address; nil while there is none.
-func (c *Conn) RemoteAddr() net.Addr {
-	if c == nil || c.r == nil {
-		return nil
-	}
-	return c.name(&c.remote, uring.Peername)
-}
-
-// name returns *known, or asks the kernel. It is kept once the socket is connected: before that it may change.
-func (c *Conn) name(known *net.Addr, ask func(fd int, sa *uring.Sockaddr) error) net.Addr {
-	c.rd.mu.Lock()
-	defer c.rd.mu.Unlock()
-	if *known != nil || !c.get() {
-		return *known
-	}
-	defer c.put()
-	var sa, peer uring.Sockaddr
-	if ask(c.fd, &sa) != nil {
-		return nil
-	}
-	addr := c.addr(&sa)
-	if uring.Peername(c.fd, &peer) == nil {
-		*known = addr
-	}
-	return addr
 }
 
 // SetDeadline, SetReadDeadline and SetWriteDeadline set when Read and Write give up with os.ErrDeadlineExceeded, pending

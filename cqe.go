@@ -19,9 +19,6 @@ func (r *Ring) userData(o *op) uint64 {
 	return uint64(r.table[o.place].gen)<<32 | uint64(o.place)
 }
 
-// maxTries is how often an operation is started again before its error is believed.
-const maxTries = 255
-
 // reap reads every CQE that is there, resolves what they end, and starts what was waiting for that. It reports whether
 // there were any.
 func (r *Ring) reap() bool {
@@ -118,43 +115,6 @@ func (r *Ring) arrive(c uring.CQE) {
 	default:
 		r.finish(o, c.Res)
 	}
-}
-
-// again decides whether o, whose CQE says res, has to be started once more. Under cq.mu.
-func (r *Ring) again(o *op, res int32) bool {
-	cancelled := o.state.Load()&isCancelled != 0
-	errno := syscall.Errno(-res)
-	if o.fate&fatePolling != 0 {
-		if cancelled || res < 0 && errno != syscall.ECANCELED || o.tries == maxTries {
-			return false
-		}
-		if res >= 0 {
-			o.fate &^= fatePolling
-		}
-		o.tries++
-		return true
-	}
-	if res >= 0 || cancelled || o.tries == maxTries {
-		return false
-	}
-	switch errno {
-	case syscall.ECANCELED, syscall.EINTR:
-		// Nobody asked for it: the thread that submitted it has ended, or had a signal. Nothing was done yet.
-		if o.fate&fateBroken != 0 {
-			return false
-		}
-	case syscall.EAGAIN, syscall.EINPROGRESS, syscall.EALREADY:
-		// The descriptor is O_NONBLOCK, and this kernel takes it at its word.
-		if kinds[o.kind].poll == 0 || errno != syscall.EAGAIN && o.kind != kindConnect {
-			return false
-		}
-		o.fate |= fatePolling
-	default:
-		return false
-	}
-	o.tries++
-	r.recouple(o)
-	return true
 }
 
 // finish ends o with res: the kernel has nothing of it any more. Under cq.mu.

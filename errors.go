@@ -32,3 +32,32 @@ func invalid(op, cause string) error { return fmt.Errorf("rio: %s: %s: %w", op, 
 
 // wrapEINVAL is the kernel's word for a caller's mistake that rio has seen first.
 func badArg(op, cause string) error { return fmt.Errorf("rio: %s: %s: %w", op, cause, syscall.EINVAL) }
+
+// error is what o's result, a negated errno, means.
+func (o *op) error(phase uint64) error {
+	name, errno := kinds[o.kind].name, syscall.Errno(-o.res)
+	if o.fate&fateLost != 0 {
+		return o.ring.broken()
+	}
+	if errno == syscall.ECANCELED {
+		switch {
+		case phase&isFileClosed != 0:
+			return os.NewSyscallError(name, o.closedError())
+		case phase&isRingClosed != 0:
+			return ErrClosed
+		}
+	}
+	err := os.NewSyscallError(name, errno)
+	if errno == syscall.EINVAL && o.misaligned() {
+		return alignmentError{err}
+	}
+	return err
+}
+
+// closedError is what o says if its descriptor was closed.
+func (o *op) closedError() error {
+	if o.h != nil {
+		return o.h.closedError()
+	}
+	return errFileClosed
+}

@@ -2,7 +2,6 @@ package rio
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -14,9 +13,6 @@ import (
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
-// O_DIRECT, for OpenFile, bypasses the page cache. It is 0 where there is none.
-const O_DIRECT = uring.FileDirect
-
 // A File is a file that a Ring owns. It goes into every operation that takes a descriptor, where it is cheaper than an
 // *os.File: the Ring counts the operations on it, so they can be submitted late and together. Its methods keep the
 // contracts of the interfaces that they are named after; any number of goroutines may use them.
@@ -27,130 +23,6 @@ type File struct {
 	appends  bool
 	seekable bool
 	pos      sync.Mutex // one at a time moves the file's position
-}
-
-// OpenFile is os.OpenFile on r. For O_DIRECT, see Aligned and File.Alignment.
-func (r *Ring) OpenFile(name string, flag int, perm fs.FileMode) (*File, error) {
-	if err := r.usable("open"); err != nil {
-		return nil, err
-	}
-	f, err := os.OpenFile(name, flag, perm)
-	if err != nil {
-		var pe *fs.PathError
-		if flag&O_DIRECT != 0 && errors.Is(err, syscall.EINVAL) && errors.As(err, &pe) {
-			pe.Err = fmt.Errorf("%w (does this file system have O_DIRECT?)", pe.Err)
-		}
-		return nil, err
-	}
-	return r.newFile(f)
-}
-
-// NewFile takes f over: from here on only the File is used, and closed. Closing f afterwards is harmless.
-func (r *Ring) NewFile(f *os.File) (*File, error) {
-	if err := r.usable("NewFile"); err != nil {
-		return nil, err
-	}
-	if f == nil {
-		return nil, invalid("NewFile", "nil file")
-	}
-	rc, err := f.SyscallConn()
-	if err != nil {
-		return nil, foreignError("NewFile", err)
-	}
-	bounded := false
-	if err := rc.Control(func(fd uintptr) { bounded, _ = uring.FileType(int(fd)) }); err != nil {
-		return nil, foreignError("NewFile", err)
-	}
-	if bounded {
-		return r.borrowFile(f, rc)
-	}
-	// Closing f waits for its users, if it is a pipe or a socket, so the File gets a descriptor of its own.
-	fd, err := dup("NewFile", f)
-	if err != nil {
-		return nil, err
-	}
-	file, err := r.newFile(os.NewFile(uintptr(fd), f.Name()))
-	if err == nil {
-		f.Close()
-	}
-	return file, err
-}
-
-// borrowFile makes a File of f's own descriptor: to close a duplicate would drop the fcntl locks that the process has on
-// the file. A goroutine in f's Control keeps it open, whatever becomes of f, until the File is closed or forgotten.
-func (r *Ring) borrowFile(f *os.File, rc syscall.RawConn) (*File, error) {
-	began, end, gone := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	go func() {
-		gone <- rc.Control(func(uintptr) {
-			close(began)
-			<-end
-		})
-	}()
-	select {
-	case <-began:
-	case err := <-gone:
-		return nil, foreignError("NewFile", err)
-	}
-	file, err := r.newFile(f)
-	if err != nil {
-		close(end)
-		return nil, err
-	}
-	release := sync.OnceFunc(func() { close(end) })
-	file.release = func() {
-		release()
-		<-gone
-	}
-	runtime.SetFinalizer(file, func(*File) { release() })
-	return file, nil
-}
-
-func (r *Ring) newFile(f *os.File) (*File, error) {
-	file := &File{f: f}
-	rc, err := f.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	err = rc.Control(func(fd uintptr) {
-		file.init(r, int(fd))
-		flags := uring.FileFlags(int(fd))
-		file.bounded, file.socket = uring.FileType(int(fd))
-		file.direct = flags&uring.FileDirect != 0
-		file.appends = flags&uring.FileAppend != 0
-	})
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	_, err = uring.Seek(file.fd, 0, io.SeekCurrent)
-	file.seekable = err == nil
-	return file, nil
-}
-
-// dup duplicates the descriptor of f, which stays as it is.
-func dup(op string, f syscall.Conn) (fd int, err error) {
-	if f, ok := f.(*os.File); ok && f == nil {
-		return -1, invalid(op, "nil file")
-	}
-	rc, err := f.SyscallConn()
-	if err != nil {
-		return -1, foreignError(op, err)
-	}
-	var dupErr error
-	if err = rc.Control(func(p uintptr) { fd, dupErr = uring.Dup(int(p)) }); err != nil {
-		return -1, foreignError(op, err)
-	}
-	return fd, dupErr
-}
-
-// usable says why r can't make handles.
-func (r *Ring) usable(op string) error {
-	if r == nil {
-		return invalid(op, "nil Ring")
-	}
-	r.sq.mu.Lock()
-	defer r.sq.mu.Unlock()
-	return r.refuse()
 }
 
 // do runs one operation on f and waits for it.

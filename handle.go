@@ -1,13 +1,9 @@
 package rio
 
 import (
-	"os"
-	"reflect"
 	"sync"
 	"sync/atomic"
 	"syscall"
-
-	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
 // A handle is a descriptor that the ring owns. It counts the operations on it, from before they are started until their
@@ -110,118 +106,4 @@ func (h *handle) noteSync(errno syscall.Errno) {
 		return // nothing was lost, or it was no file to sync
 	}
 	h.syncErr.CompareAndSwap(0, int32(errno))
-}
-
-// A rawConn is a handle's syscall.RawConn. Its Read and Write call f once more whenever it says false: there is no poller
-// to wait on.
-type rawConn struct{ h *handle }
-
-func (c rawConn) Control(f func(fd uintptr)) error {
-	if !c.h.get() {
-		return c.h.closedError()
-	}
-	defer c.h.put()
-	f(uintptr(c.h.fd))
-	return nil
-}
-
-func (c rawConn) Read(f func(fd uintptr) bool) error  { return c.until(f, uring.PollIn) }
-func (c rawConn) Write(f func(fd uintptr) bool) error { return c.until(f, uring.PollOut) }
-
-func (c rawConn) until(f func(fd uintptr) bool, events uring.OpFlags) error {
-	for {
-		done := false
-		if err := c.Control(func(fd uintptr) { done = f(fd) }); err != nil || done {
-			return err
-		}
-		if err := c.h.r.pollHandle(c.h, events); err != nil {
-			return err
-		}
-	}
-}
-
-// pollHandle waits until h is ready for one of events (IORING_OP_POLL_ADD).
-func (r *Ring) pollHandle(h *handle, events uring.OpFlags) error {
-	o, gen, err := r.beginOn(h, &call{kind: kindPoll, quiet: true, mode: uint32(events)}, None)
-	if err != nil {
-		return err
-	}
-	o.claim(gen)
-	r.await(o, nil)
-	_, err = take[int](o, o.retire())
-	return err
-}
-
-// A target is where an operation goes: a handle of this ring, which is held, or somebody else's descriptor.
-type target struct {
-	h       *handle
-	file    syscall.Conn
-	raw     syscall.RawConn
-	bounded bool
-	lent    bool // by way of the table of registered files
-}
-
-// target finds whose descriptor c is for.
-func (r *Ring) target(c *call) (h *handle, file syscall.Conn, err error) {
-	name := kinds[c.kind].name
-	switch f := c.file.(type) {
-	case nil:
-		if c.kind == kindNop {
-			return nil, nil, nil
-		}
-		return nil, nil, invalid(name, "nil file")
-	case *File:
-		if f == nil {
-			return nil, nil, invalid(name, "nil File")
-		}
-		h = &f.handle
-	case *Conn:
-		if f == nil {
-			return nil, nil, invalid(name, "nil Conn")
-		}
-		h = &f.handle
-	case *Listener:
-		if f == nil {
-			return nil, nil, invalid(name, "nil Listener")
-		}
-		h = &f.handle
-	}
-	if h != nil {
-		if h.r == nil {
-			return nil, nil, invalid(name, "a File, Conn or Listener that no Ring has made")
-		}
-		if h.r == r {
-			return h, nil, nil
-		}
-	}
-	if v := reflect.ValueOf(c.file); v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, nil, invalid(name, "nil file")
-	}
-	file, ok := c.file.(syscall.Conn)
-	if !ok {
-		return nil, nil, invalid(name, reflect.TypeOf(c.file).String()+" has no descriptor")
-	}
-	return nil, file, nil
-}
-
-// hold finds c's target, and holds it if it is a handle.
-func (r *Ring) hold(c *call) (t target, err error) {
-	if t.h, t.file, err = r.target(c); err != nil {
-		return t, err
-	}
-	if t.h != nil && !t.h.get() {
-		return t, os.NewSyscallError(kinds[c.kind].name, t.h.closedError())
-	}
-	if t.h != nil && t.h.socket {
-		c.plain = true
-	}
-	if t.file != nil {
-		t.lent = true
-		err = r.look(c, &t)
-	} else if c.kind == kindConnect {
-		if err = c.socket(t.h.fd); err != nil {
-			t.h.put()
-		}
-	}
-	return t, err
 }

@@ -201,19 +201,3 @@ func (r *Ring) cut(g *group, o *op) {
 		o = next
 	}
 }
-
-// recouple hangs what the kernel had linked behind o on it once more: o is started again, and its failure has ended
-// the chain. Those behind it end with an ECANCELED each, which doesn't count. Under cq.mu.
-func (r *Ring) recouple(o *op) {
-	if o.bits&bitLinked == 0 {
-		return
-	}
-	g := &group{train: train{first: o.next}, waits: 1}
-	for p := o.next; p != nil; p = p.next {
-		p.in, p.fate = g, p.fate|fateAbsorb
-		g.last = p
-		g.n++
-		g.waits++
-	}
-	o.then, o.next, o.bits = g, nil, o.bits&^bitLinked
-}

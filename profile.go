@@ -42,7 +42,11 @@ func (b *batches) note(n int) {
 // note is called when o's CQE has been read. Under cq.mu.
 func (p *profile) note(o *op, r *Ring) {
 	d := time.Since(r.born) - time.Duration(o.began)
-	h := &p.kinds[o.kind]
+	k := o.kind
+	if k == kindRecvNone {
+		k = kindRecv // one row for both
+	}
+	h := &p.kinds[k]
 	h.count++
 	h.max = max(h.max, d)
 	h.buckets[bucket(d)]++

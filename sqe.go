@@ -1,35 +1,11 @@
 package rio
 
 import (
-	"net/netip"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
-
-// A call is what the caller of an operation said.
-type call struct {
-	kind  kind
-	quiet bool   // no Completion: see spare
-	alone bool   // doesn't follow a Link
-	plain bool   // at the file's own position (offset -1)
-	mode  uint32 // fallocate's, poll's events, or waitAll
-	file  any
-	buf   []byte
-	bufs  [][]byte
-	off   int64
-	n     int64
-	peer  *peer
-}
-
-// A peer is where to connect to.
-type peer struct {
-	addr  netip.AddrPort
-	scope uint32 // the index of the address's zone
-	inet  int    // the socket's family
-}
 
 // begin starts the operation c: from here on the ring has it, until its CQE. It makes no system call for the ring's
 // own handles; it blocks if there is no ticket.
@@ -66,6 +42,11 @@ func (r *Ring) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err
 	}
 	if err == nil {
 		err = r.enroll(c)
+	}
+	if err == nil && h != nil && h.closed() { // since: what Close cancels is what it finds in the table
+		r.sq.mu.Unlock()
+		r.grant()
+		err = os.NewSyscallError(kinds[c.kind].name, h.closedError())
 	}
 	if err != nil {
 		h.put()
@@ -154,72 +135,6 @@ func (r *Ring) prepare(c *call, h *handle) *op {
 	return o
 }
 
-// fill pins what the kernel will touch and notes it in the SQE's terms.
-func (o *op) fill(c *call) {
-	switch c.kind {
-	case kindNop, kindFsync, kindFdatasync:
-		o.bits |= bitBounded
-	case kindRead, kindWrite:
-		o.transfer(c)
-		o.off = c.offset()
-	case kindSend, kindRecv:
-		o.transfer(c)
-		if o.n == 0 && c.kind == kindRecv {
-			o.kind = kindRecvNone
-		} else if c.mode&waitAll != 0 {
-			o.opf = uring.MsgWaitAll
-		}
-	case kindReadv, kindWritev:
-		x := o.extra()
-		x.vec, o.addr = o.pins.Vector(x.vec, c.bufs)
-		o.n, o.off, x.want = uint32(len(c.bufs)), c.offset(), 0
-		for _, b := range c.bufs {
-			x.want += len(b)
-		}
-		if x.want > maxTransfer {
-			o.bits |= bitShort
-		}
-	case kindSyncRange:
-		o.bits |= bitBounded
-		o.off = uint64(c.off)
-		if c.n <= 1<<32-1 {
-			o.n = uint32(c.n) // a longer range: 0, to the end of the file
-		}
-	case kindFallocate:
-		o.bits |= bitBounded
-		o.off, o.addr, o.n = uint64(c.off), uring.Number(uint64(c.n)), c.mode
-	case kindAccept:
-		x := o.extra()
-		x.conn = new(Conn)
-		x.sa.Reset()
-		var length uring.Addr
-		o.addr, length = o.pins.Sockaddr(&x.sa)
-		o.off = length.Uint64()
-	case kindPoll:
-		o.opf = uring.OpFlags(c.mode)
-	case kindConnect:
-		x := o.extra()
-		x.sa.SetInet(c.peer.inet, c.peer.addr, c.peer.scope)
-		o.addr, _ = o.pins.Sockaddr(&x.sa)
-		o.off = uint64(x.sa.Len())
-	}
-}
-
-// offset is sqe.off of a read or write. Of a socket the kernel takes none but its own (ESPIPE).
-func (c *call) offset() uint64 {
-	if c.plain {
-		return ^uint64(0)
-	}
-	return uint64(c.off)
-}
-
-func (o *op) transfer(c *call) {
-	o.addr, o.n = o.pins.Bytes(c.buf), uint32(min(len(c.buf), maxTransfer))
-	if len(c.buf) > maxTransfer {
-		o.bits |= bitShort
-	}
-}
-
 // A train is a run of ops, linked by next, that goes to the kernel in one piece: each is IO_LINKed to the one before.
 type train struct {
 	first, last *op
@@ -267,122 +182,4 @@ func (r *Ring) started() {
 		r.flush()
 	}
 	r.follow()
-}
-
-// flush hands everything to the kernel that was started so far. What another flush is about to submit counts as
-// submitted: it makes its system call before it does anything else.
-func (r *Ring) flush() {
-	if !r.use() {
-		return
-	}
-	enters := 0
-	for {
-		crowd := r.heldBack.Load() && r.unhold()
-		t := r.k.SQ.Tail()
-		if t == r.flushed.Load() && !crowd || r.broken() != nil {
-			break
-		}
-		r.flushed.Store(t)
-		enters += r.submit(t)
-		if !crowd {
-			break
-		}
-	}
-	r.unuse(enters)
-}
-
-// unhold publishes what is held back for a successor that has not come, and what found no room. It reports whether
-// some of that still doesn't.
-func (r *Ring) unhold() (crowd bool) {
-	r.lock()
-	defer r.unlock()
-	r.heldBack.Store(false)
-	if g := r.link.open; g != nil {
-		r.link.open = nil
-		r.release(g)
-	}
-	n := 0
-	for _, t := range r.sq.backlog {
-		if !r.k.SQ.Has(t.n) {
-			break
-		}
-		r.write(t)
-		n++
-	}
-	r.sq.backlog = append(r.sq.backlog[:0], r.sq.backlog[n:]...)
-	crowd = len(r.sq.backlog) > 0
-	r.crowded.Store(crowd)
-	if crowd {
-		r.heldBack.Store(true)
-	}
-	return crowd
-}
-
-// submit enters the kernel until it has taken everything up to tail, and returns how often. The caller uses the ring.
-func (r *Ring) submit(tail uint32) (enters int) {
-	if r.k.Flags&uring.SetupSQPoll != 0 {
-		return r.wakeThread()
-	}
-	var p patience
-	for !r.k.SQ.Passed(tail) {
-		n, errno := r.k.Submit()
-		enters++
-		if r.profile != nil {
-			r.profile.batches.note(n)
-		}
-		if (errno != 0 || n == 0) && !p.endure(r, errno) {
-			break
-		}
-	}
-	return enters
-}
-
-// wakeThread makes the SQPOLL thread look, and waits for room if that has run out.
-func (r *Ring) wakeThread() (enters int) {
-	if r.k.SQ.NeedWakeup() {
-		r.k.Submit()
-		enters++
-	}
-	for r.crowded.Load() && r.full() && r.broken() == nil {
-		r.k.WaitRoom()
-		enters++
-	}
-	return enters
-}
-
-func (r *Ring) full() bool {
-	r.sq.mu.Lock()
-	defer r.sq.mu.Unlock()
-	return !r.k.SQ.Has(1)
-}
-
-// patience is how an enter that failed is dealt with.
-type patience struct {
-	tries int
-	since time.Time
-}
-
-// endure says whether to try again, after making what room it can; if not, the ring is broken.
-func (p *patience) endure(r *Ring, errno syscall.Errno) bool {
-	switch errno {
-	case syscall.EINTR: // a signal, perhaps Go's own for preemption
-		return true
-	case 0, syscall.EAGAIN, syscall.EBUSY: // no memory for requests just now; CQEs to be read first
-	case syscall.ENOMEM, uring.EBADR: // EBADR: CQEs were lost for want of memory, the kernel says so once
-		if p.since.IsZero() {
-			p.since = time.Now()
-		} else if time.Since(p.since) > time.Second/2 {
-			r.fail(errno)
-			return false
-		}
-	default:
-		r.fail(errno)
-		return false
-	}
-	r.reap()
-	p.tries++
-	if p.tries > 4 {
-		time.Sleep(min(time.Duration(p.tries)*10*time.Microsecond, time.Millisecond))
-	}
-	return true
 }

@@ -1,0 +1,81 @@
+package rio
+
+import (
+	"net"
+	"strconv"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// LocalAddr is this end's address.
+func (c *Conn) LocalAddr() net.Addr {
+	if c == nil || c.r == nil {
+		return nil
+	}
+	return c.name(&c.local, uring.Sockname)
+}
+
+// RemoteAddr is the peer's address; nil while there is none.
+func (c *Conn) RemoteAddr() net.Addr {
+	if c == nil || c.r == nil {
+		return nil
+	}
+	return c.name(&c.remote, uring.Peername)
+}
+
+// name returns *known, or asks the kernel. It is kept once the socket is connected: before that it may change.
+func (c *Conn) name(known *net.Addr, ask func(fd int, sa *uring.Sockaddr) error) net.Addr {
+	c.rd.mu.Lock()
+	defer c.rd.mu.Unlock()
+	if *known != nil || !c.get() {
+		return *known
+	}
+	defer c.put()
+	var sa, peer uring.Sockaddr
+	if ask(c.fd, &sa) != nil {
+		return nil
+	}
+	addr := c.addr(&sa)
+	if uring.Peername(c.fd, &peer) == nil {
+		*known = addr
+	}
+	return addr
+}
+
+// addr is sa as package net says it.
+func (c *Conn) addr(sa *uring.Sockaddr) net.Addr {
+	switch sa.Family() {
+	case uring.AFInet, uring.AFInet6:
+		ap, scope := sa.Inet()
+		zone := ""
+		if scope != 0 {
+			zone = strconv.Itoa(int(scope))
+			if i, err := net.InterfaceByIndex(int(scope)); err == nil {
+				zone = i.Name
+			}
+		}
+		if c.sotype == uring.SockStream {
+			return &net.TCPAddr{IP: ap.Addr().Unmap().AsSlice(), Port: int(ap.Port()), Zone: zone}
+		}
+		return &net.UDPAddr{IP: ap.Addr().Unmap().AsSlice(), Port: int(ap.Port()), Zone: zone}
+	case uring.AFUnix:
+		network := "unix"
+		switch c.sotype {
+		case uring.SockDgram:
+			network = "unixgram"
+		case uring.SockSeqpacket:
+			network = "unixpacket"
+		}
+		return &net.UnixAddr{Net: network, Name: sa.Path()}
+	}
+	return nil
+}
+
+// opError is err as package net says it.
+func (c *Conn) opError(op string, err error) error {
+	e := &net.OpError{Op: op, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: plainError(err)}
+	if e.Addr != nil {
+		e.Net = e.Addr.Network()
+	}
+	return e
+}

@@ -1,0 +1,95 @@
+package rio
+
+import (
+	"net/netip"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// A call is what the caller of an operation said.
+type call struct {
+	kind  kind
+	quiet bool   // no Completion: see spare
+	alone bool   // doesn't follow a Link
+	plain bool   // at the file's own position (offset -1)
+	mode  uint32 // fallocate's, poll's events, or waitAll
+	file  any
+	buf   []byte
+	bufs  [][]byte
+	off   int64
+	n     int64
+	peer  *peer
+}
+
+// A peer is where to connect to.
+type peer struct {
+	addr  netip.AddrPort
+	scope uint32 // the index of the address's zone
+	inet  int    // the socket's family
+}
+
+// fill pins what the kernel will touch and notes it in the SQE's terms.
+func (o *op) fill(c *call) {
+	switch c.kind {
+	case kindNop, kindFsync, kindFdatasync:
+		o.bits |= bitBounded
+	case kindRead, kindWrite:
+		o.transfer(c)
+		o.off = c.offset()
+	case kindSend, kindRecv:
+		o.transfer(c)
+		if o.n == 0 && c.kind == kindRecv {
+			o.kind = kindRecvNone
+		} else if c.mode&waitAll != 0 {
+			o.opf = uring.MsgWaitAll
+		}
+	case kindReadv, kindWritev:
+		x := o.extra()
+		x.vec, o.addr = o.pins.Vector(x.vec, c.bufs)
+		o.n, o.off, x.want = uint32(len(c.bufs)), c.offset(), 0
+		for _, b := range c.bufs {
+			x.want += len(b)
+		}
+		if x.want > maxTransfer {
+			o.bits |= bitShort
+		}
+	case kindSyncRange:
+		o.bits |= bitBounded
+		o.off = uint64(c.off)
+		if c.n <= 1<<32-1 {
+			o.n = uint32(c.n) // a longer range: 0, to the end of the file
+		}
+	case kindFallocate:
+		o.bits |= bitBounded
+		o.off, o.addr, o.n = uint64(c.off), uring.Number(uint64(c.n)), c.mode
+	case kindAccept:
+		x := o.extra()
+		x.conn = new(Conn)
+		x.sa.Reset()
+		var length uring.Addr
+		o.addr, length = o.pins.Sockaddr(&x.sa)
+		o.off = length.Uint64()
+	case kindPoll:
+		o.opf = uring.OpFlags(c.mode)
+	case kindConnect:
+		x := o.extra()
+		x.sa.SetInet(c.peer.inet, c.peer.addr, c.peer.scope)
+		o.addr, _ = o.pins.Sockaddr(&x.sa)
+		o.off = uint64(x.sa.Len())
+	}
+}
+
+// offset is sqe.off of a read or write. Of a socket the kernel takes none but its own (ESPIPE).
+func (c *call) offset() uint64 {
+	if c.plain {
+		return ^uint64(0)
+	}
+	return uint64(c.off)
+}
+
+func (o *op) transfer(c *call) {
+	o.addr, o.n = o.pins.Bytes(c.buf), uint32(min(len(c.buf), maxTransfer))
+	if len(c.buf) > maxTransfer {
+		o.bits |= bitShort
+	}
+}

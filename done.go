@@ -1,0 +1,55 @@
+package rio
+
+// closedChan is what Done returns for what is over.
+var closedChan = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// Done returns a channel that is closed once the operation is done, for use in a select; Wait does not block then. It
+// submits the operation. For a Completion of a Chain it is nil before Submit.
+func (c Completion[T]) Done() <-chan struct{} { return c.doneSoon() }
+
+func (c pending) doneSoon() <-chan struct{} {
+	o, gen, err := c.find(false)
+	if err == errUnsubmitted {
+		return nil
+	}
+	if err != nil {
+		return closedChan
+	}
+	r := o.ring
+	ch := o.doneChan(gen, r)
+	r.flush()
+	if !r.leader.Load() {
+		r.arm()
+	}
+	return ch
+}
+
+// doneChan returns the channel that o's end in this generation closes.
+func (o *op) doneChan(gen uint64, r *Ring) chan struct{} {
+	r.doneMu.Lock()
+	defer r.doneMu.Unlock()
+	var fresh chan struct{}
+	for {
+		s := o.state.Load()
+		switch {
+		case s>>genShift != gen:
+			return closedChan
+		case s&hasDone != 0:
+			return o.done
+		case s&isDone != 0:
+			return closedChan
+		}
+		if fresh == nil {
+			fresh = r.newChan()
+			o.done = fresh
+		}
+		if o.state.CompareAndSwap(s, s|hasDone) {
+			r.watchers.Add(1)
+			return fresh
+		}
+	}
+}
