@@ -56,7 +56,10 @@ func (h *handle) close(closeFD func() error) error {
 			n := h.refs.Load()
 			if h.refs.CompareAndSwap(n, n|handleClosing) {
 				if n == 0 {
-					h.idle <- struct{}{}
+					select {
+					case h.idle <- struct{}{}:
+					default: // an operation that came too late has put one there
+					}
 				}
 				break
 			}

@@ -173,7 +173,9 @@ func (r *Ring) release(g *group) {
 	for o := g.first; o != nil; o = o.next {
 		o.in = nil
 	}
-	r.send(g.train)
+	t := g.train
+	g.first = nil // it may be let go twice: as ready, and by a successor that came before follow had the locks
+	r.send(t)
 }
 
 // cut ends o, and those linked behind it in g, with ECANCELED.

@@ -22,7 +22,7 @@ func (o *op) startWitness(c *call) {
 	if bufs == nil {
 		bufs = [][]byte{c.buf}
 	}
-	seen := make(chan verdict, 1)
+	seen := o.ring.newSeen()
 	o.seen = seen
 	stores, listens := k.stores, k.stores || c.kind == kindAccept
 	go func() {
@@ -64,10 +64,33 @@ func (r *Ring) tell(o *op, res int32) {
 		return
 	}
 	o.state.Or(isHanded)
-	v := verdict{res: res, before: r.cq.turn, turn: make(chan struct{})}
+	v := verdict{res: res, before: r.cq.turn, turn: r.newChan()}
 	r.cq.turn = v.turn
 	r.cq.work.handed = append(r.cq.work.handed, handed{o.seen, v})
 	o.seen = nil
+}
+
+// newSeen returns a channel that was made where the Ring was; see mint.
+func (r *Ring) newSeen() (c chan verdict) {
+	uring.RaceBlind(func() {
+		select {
+		case c = <-r.seens:
+		case <-r.stop:
+			c = make(chan verdict, 1)
+		}
+	})
+	return c
+}
+
+// mintSeen is mint for the witnesses.
+func (r *Ring) mintSeen() {
+	for {
+		select {
+		case r.seens <- make(chan verdict, 1):
+		case <-r.stop:
+			return
+		}
+	}
 }
 
 // acquire is the other end of the edge from o's witness, and from those of what o follows.

@@ -26,6 +26,7 @@ type Ring struct {
 	orphans   orphans
 	broke     atomic.Pointer[error]
 	fresh     chan chan struct{}
+	seens     chan chan verdict // under the race detector
 	closeOnce sync.Once
 	closeErr  error
 
@@ -110,6 +111,10 @@ func New(cfg *Config) (*Ring, error) {
 	go r.sweeper()
 	go r.reaper()
 	go r.mint()
+	if uring.Race {
+		r.seens = make(chan chan verdict, 4)
+		go r.mintSeen()
+	}
 	return r, nil
 }
 

@@ -1,0 +1,161 @@
+package rio
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+func openRing(t *testing.T, cfg *Config) *Ring {
+	t.Helper()
+	r, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+// A CQE that belongs to nothing means that our own books are wrong, or the kernel's: there is no going on.
+func TestCQEThatFitsNoOperationPanicsWithASentence(t *testing.T) {
+	r := openRing(t, &Config{Depth: 2})
+	if _, err := r.Nop().Wait(); err != nil {
+		t.Fatal(err)
+	}
+	gen := uint64(r.table[0].gen)
+	for name, data := range map[string]uint64{
+		"a place behind the table":         1<<32 | uint64(len(r.table)),
+		"the last place there could be":    1<<32 - 1,
+		"a place where nothing is":         gen<<32 | 0,
+		"a generation that is still to be": (gen+1)<<32 | 0,
+	} {
+		func() {
+			defer func() {
+				s, ok := recover().(string)
+				if !ok || !strings.Contains(s, "CQE") || !strings.Contains(s, "not in flight") {
+					t.Errorf("%s: the panic says %q", name, s)
+				}
+			}()
+			r.cq.mu.Lock()
+			defer r.cq.mu.Unlock()
+			r.arrive(uring.CQE{UserData: data})
+		}()
+	}
+	// Of an operation that is in flight only its own generation fits.
+	r.lock()
+	next := r.tickets.places[r.tickets.head&r.tickets.mask]
+	r.unlock()
+	c := r.Nop()
+	r.cq.mu.Lock()
+	for _, wrong := range []uint32{r.table[next].gen - 1, r.table[next].gen + 1} {
+		func() {
+			defer func() {
+				if s, ok := recover().(string); !ok || s == "" {
+					t.Errorf("generation %d was taken for %d", wrong, r.table[next].gen)
+				}
+			}()
+			r.arrive(uring.CQE{UserData: uint64(wrong)<<32 | uint64(next)})
+		}()
+	}
+	r.cq.mu.Unlock()
+	if _, err := c.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// user_data has 32 bits of generation: after 2^32 uses of a place it begins again.
+func TestGenerationsOfPlacesWrap(t *testing.T) {
+	r := openRing(t, &Config{Depth: 2})
+	r.lock()
+	for i := range r.table {
+		r.table[i].gen = 1<<32 - 2
+	}
+	r.unlock()
+	for range 5 * len(r.table) {
+		if _, err := r.Nop().Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.lock()
+	defer r.unlock()
+	for i := range r.table {
+		if g := r.table[i].gen; g != 3 {
+			t.Errorf("place %d was used five times since generation 2^32-2, and is at %d", i, g)
+		}
+	}
+}
+
+// A Completion knows its operation by 56 bits of generation.
+func TestGenerationsOfOperationsWrap(t *testing.T) {
+	r := openRing(t, nil)
+	if _, err := r.Nop().Wait(); err != nil {
+		t.Fatal(err)
+	}
+	last := uint64(1)<<(64-genShift) - 1
+	r.lock()
+	if r.sq.free == nil {
+		r.sq.free = r.returned.Swap(nil)
+	}
+	o := r.sq.free
+	o.state.Store(last << genShift)
+	r.unlock()
+
+	before := r.Nop()
+	if before.o != o || before.gen != last {
+		t.Fatalf("the operation has generation %d", before.gen)
+	}
+	if _, err := before.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	after := r.Nop()
+	if after.o != o || after.gen != 0 {
+		t.Fatalf("after the last generation comes %d", after.gen)
+	}
+	if _, err := before.Wait(); err != ErrWaited {
+		t.Error("the Completion of the last generation:", err)
+	}
+	if _, ok, err := before.TryWait(); !ok || err != ErrWaited {
+		t.Error("the Completion of the last generation:", ok, err)
+	}
+	if err := before.Cancel(); err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-before.Done():
+	default:
+		t.Error("Done of what is over is not closed")
+	}
+	if _, err := after.Wait(); err != nil {
+		t.Error("the first generation's result:", err)
+	}
+}
+
+func TestUserDataIsNeverTheControlRequests(t *testing.T) {
+	// The last place of the largest table, in the last generation.
+	r := &Ring{table: make([]entry, 1<<17)}
+	o := &op{place: 1<<17 - 1}
+	r.table[o.place].gen = 1<<32 - 1
+	if r.userData(o) == controlData {
+		t.Error("an operation has the user_data of cancels")
+	}
+	if got := r.userData(o); uint32(got) != o.place || got>>32 != 1<<32-1 {
+		t.Errorf("user_data is %#x", got)
+	}
+}
+
+func TestEverythingOnANilRingIsAnError(t *testing.T) {
+	var r *Ring
+	if _, err := r.Nop().Wait(); err == nil {
+		t.Error("Nop on a nil Ring")
+	}
+	if err := r.SubmitAll(); err == nil {
+		t.Error("SubmitAll on a nil Ring")
+	}
+	if err := r.Close(); err == nil {
+		t.Error("Close of a nil Ring")
+	}
+	if r.Stats() != (Stats{}) {
+		t.Error("a nil Ring has figures")
+	}
+}
