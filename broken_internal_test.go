@@ -27,8 +27,8 @@ func TestCQEThatFitsNoOperationPanicsWithASentence(t *testing.T) {
 	for name, data := range map[string]uint64{
 		"a place behind the table":         1<<32 | uint64(len(r.table)),
 		"the last place there could be":    1<<32 - 1,
-		"a place where nothing is":         gen<<32 | 0,
-		"a generation that is still to be": (gen+1)<<32 | 0,
+		"a place where nothing is":         gen << 32,
+		"a generation that is still to be": (gen + 1) << 32,
 	} {
 		func() {
 			defer func() {

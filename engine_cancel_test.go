@@ -230,7 +230,8 @@ func TestWaitContext(t *testing.T) {
 			if n, err := r.ReadAt(p, b, 0).WaitContext(t.Context()); n != 1 || err != nil || b[0] != 'p' {
 				t.Fatal(n, err, b)
 			}
-			if _, err := r.Nop().WaitContext(nil); err == nil { //nolint:staticcheck // that is what is tried
+			var none context.Context
+			if _, err := r.Nop().WaitContext(none); err == nil {
 				t.Fatal("a nil context is no context")
 			}
 		})

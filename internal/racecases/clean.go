@@ -71,10 +71,8 @@ func usedAgainAfterDone(ring *rio.Ring) error {
 	for range 20 {
 		read := ring.ReadAt(r, buf, 0)
 		w.WriteString("data")
-		select {
-		case <-read.Done():
-			buf[0]++
-		}
+		<-read.Done()
+		buf[0]++
 		if n, ok, err := read.TryWait(); n != 4 || !ok || err != nil {
 			return fmt.Errorf("%d, %v, %v", n, ok, err)
 		}

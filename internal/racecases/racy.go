@@ -81,7 +81,8 @@ func lookedAtWhileRead(ring *rio.Ring) error {
 	return transferred(read, 4)
 }
 
-var sink byte
+// sink keeps the reads from being optimised away.
+var sink byte //lint:ignore U1000 it is only written to
 
 func touchedWhileReceived(ring *rio.Ring) error {
 	near, far, err := connection(ring)
