@@ -1,0 +1,30 @@
+package rio_test
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// What the README shows is part of an example that runs.
+func TestReadmeShowsTheExamples(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples, err := os.ReadFile("example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flat := func(s string) string { return regexp.MustCompile(`\n\s*`).ReplaceAllString(s, "\n") }
+	snippets := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
+	if len(snippets) < 4 {
+		t.Fatalf("%d snippets", len(snippets))
+	}
+	for _, s := range snippets {
+		if !strings.Contains(flat(string(examples)), flat(s[1])) {
+			t.Errorf("no example has these lines:\n%s", s[1])
+		}
+	}
+}
