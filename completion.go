@@ -84,11 +84,14 @@ func (c Completion[T]) Wait() (v T, err error) {
 	}
 	phase, done := o.seize(gen)
 	if !done {
-		if !o.claim(gen) {
-			return v, ErrWaited
+		o.ring.help() // it needs no claim, and mostly is enough
+		if phase, done = o.seize(gen); !done {
+			if !o.claim(gen) {
+				return v, ErrWaited
+			}
+			o.ring.linger(o, nil)
+			phase = o.retire()
 		}
-		o.ring.await(o, nil)
-		phase = o.retire()
 	}
 	return take[T](o, phase)
 }

@@ -110,7 +110,7 @@ func (r *Ring) arrive(c uring.CQE) {
 	case o.fate&fateAbsorb != 0:
 		o.fate &^= fateAbsorb
 		r.settle(o.in, true)
-	case r.again(o, c.Res):
+	case (c.Res < 0 || o.fate&fatePolling != 0) && r.again(o, c.Res):
 		r.cq.work.again = append(r.cq.work.again, o)
 	default:
 		r.finish(o, c.Res)
@@ -133,7 +133,24 @@ func (r *Ring) finish(o *op, res int32) {
 			res = errCanceled // it has not happened, and would have been started again
 		}
 	}
-	full := o.full(res)
+	if o.bits&bitLinked != 0 || o.then != nil || r.link.op == o {
+		r.pass(o, o.full(res))
+	}
+	switch {
+	case o.kind == kindAccept && res >= 0:
+		o.x.conn.arrive(r, int(res), o)
+	case (o.kind == kindFsync || o.kind == kindFdatasync) && res < 0 && o.h != nil:
+		o.h.noteSync(syscall.Errno(-res))
+	}
+	r.letGo(o)
+	if r.profile != nil {
+		r.profile.note(o, r)
+	}
+	r.tell(o, res)
+}
+
+// pass tells those that are linked behind o how it ended. Under cq.mu.
+func (r *Ring) pass(o *op, full bool) {
 	if o.bits&bitLinked != 0 {
 		if !full {
 			o.next.fate |= fateBroken
@@ -147,17 +164,6 @@ func (r *Ring) finish(o *op, res int32) {
 	if r.link.op == o {
 		r.link.op, r.link.failed = nil, !full
 	}
-	switch {
-	case o.kind == kindAccept && res >= 0:
-		o.x.conn.arrive(r, int(res), o)
-	case (o.kind == kindFsync || o.kind == kindFdatasync) && res < 0 && o.h != nil:
-		o.h.noteSync(syscall.Errno(-res))
-	}
-	r.letGo(o)
-	if r.profile != nil {
-		r.profile.note(o, r)
-	}
-	r.tell(o, res)
 }
 
 // letGo takes o out of the table and gives back all that it held. Under cq.mu.

@@ -13,6 +13,9 @@ func (r *Ring) begin(c *call, ord Ordering) (o *op, gen uint64, err error) {
 	if r == nil {
 		return nil, 0, invalid(kinds[c.kind].name, "nil Ring")
 	}
+	if c.kind == kindNop && ord == None {
+		return r.beginOn(nil, c, None) // there is nothing to check or to find
+	}
 	if err := c.check(ord); err != nil {
 		return nil, 0, err
 	}
@@ -154,13 +157,12 @@ func (r *Ring) send(t train) {
 }
 
 func (r *Ring) write(t train) {
-	for o := t.first; o != nil; o = o.next {
-		o.bits &^= bitLinked
-		if o.next != nil {
-			o.bits |= bitLinked
-		}
+	for o := t.first; o != t.last; o = o.next {
+		o.bits |= bitLinked
 		o.fillSQE(r.k.SQ.Claim(), r.userData(o))
 	}
+	t.last.bits &^= bitLinked
+	t.last.fillSQE(r.k.SQ.Claim(), r.userData(t.last))
 	r.publish(t.n)
 }
 

@@ -19,11 +19,21 @@ func (r *Ring) await(o *op, ctx context.Context) bool {
 	if o.isDone() {
 		return true
 	}
+	r.help()
+	return r.linger(o, ctx)
+}
+
+// help submits what everybody has queued, and reads everybody's completions.
+func (r *Ring) help() {
 	if r.parked.Load() > 0 {
 		runtime.Gosched() // whatever is runnable can queue its operations too: one enter for all
 	}
 	r.flush()
 	r.reap()
+}
+
+// linger is the rest of await: it leads, or parks.
+func (r *Ring) linger(o *op, ctx context.Context) bool {
 	if o.isDone() {
 		return true
 	}
