@@ -61,7 +61,7 @@ func TestConfigThatCanNotBeIsRefused(t *testing.T) {
 		{rio.Config{CQDepth: 65537}, "CQDepth"},
 		{rio.Config{SQPoll: true, SQPollCPU: cpu(-1)}, "SQPollCPU"},
 		{rio.Config{SQPoll: true, SQPollCPU: cpu(1 << 20)}, "SQPollCPU"},
-		{rio.Config{SQPoll: true, SQPollCPU: cpu(1 << 40)}, "SQPollCPU"},
+		{rio.Config{SQPoll: true, SQPollCPU: cpu(1 << 30)}, "SQPollCPU"},
 		{rio.Config{SQPollCPU: cpu(0)}, "SQPoll"},
 		{rio.Config{SQPollIdle: time.Second}, "SQPoll"},
 		{rio.Config{SQPoll: true, SQPollIdle: -1}, "SQPollIdle"},

@@ -180,7 +180,7 @@ func TestNobodyOvertakesInTheLineForPlaces(t *testing.T) {
 	a := r.ReadAt(pr, make([]byte, 1), 0)
 	c := r.Chain()
 	c.WriteAt(f, []byte("1"), 0)
-	c.WriteAt(f, []byte("2"), 0)
+	second := c.WriteAt(f, []byte("2"), 0)
 	submitted := make(chan error)
 	go func() { submitted <- c.Submit() }()
 	eventually(t, "the chain waits", func() bool { return r.Stats().Waits == 1 })
@@ -198,6 +198,7 @@ func TestNobodyOvertakesInTheLineForPlaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	ok(t, a)
+	ok(t, second)
 	// The later one gets a place when the chain's first has ended, so it may run before its second.
 	if got := content(t, f); got != "123" && got != "132" {
 		t.Fatalf("the file has %q", got)

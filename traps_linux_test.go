@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -535,4 +536,63 @@ func TestDroppedCompletionKeepsItsBuffer(t *testing.T) {
 		}
 		pr.SetReadDeadline(time.Time{})
 	}
+}
+
+// A stranger's number is its file's only in Control: before and after that it is another one's.
+type stranger struct {
+	mu          sync.Mutex
+	file, other *os.File
+	fd          int
+}
+
+func (s *stranger) SyscallConn() (syscall.RawConn, error) { return s, nil }
+func (s *stranger) Read(func(fd uintptr) bool) error      { return errors.ErrUnsupported }
+func (s *stranger) Write(func(fd uintptr) bool) error     { return errors.ErrUnsupported }
+
+func (s *stranger) Control(f func(fd uintptr)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := unix.Dup3(int(s.file.Fd()), s.fd, unix.O_CLOEXEC); err != nil {
+		return err
+	}
+	f(uintptr(s.fd))
+	return unix.Dup3(int(s.other.Fd()), s.fd, unix.O_CLOEXEC)
+}
+
+func TestNumberOfAForeignFileIsUsedOnlyInControl(t *testing.T) {
+	shapes(t, func(t *testing.T, r *rio.Ring) {
+		const theirs = "not yours"
+		s := &stranger{file: tempFile(t, "abc"), other: tempFile(t, theirs)}
+		fd, err := unix.FcntlInt(s.other.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.fd = fd
+		defer unix.Close(fd)
+		buf := make([]byte, 3)
+		if n := ok(t, r.ReadAt(s, buf, 0)); n != 3 || string(buf) != "abc" {
+			t.Errorf("it read %q", buf[:n])
+		}
+		ok(t, r.WriteAt(s, []byte("0"), 0))
+		linked := r.WriteAt(s, []byte("1"), 1, rio.Link)
+		ok(t, r.WriteAt(s, []byte("2"), 2))
+		ok(t, linked)
+		ok(t, r.WriteAt(s, []byte("3"), 3, rio.Drain))
+		for i := range 4 { // submitted later, together
+			r.WriteAt(s, []byte{'4' + byte(i)}, 4+int64(i))
+		}
+		ok(t, r.Fallocate(s, 0, 0, 9, rio.Drain))
+		c := r.Chain()
+		c.WriteAt(s, []byte("8"), 8)
+		if err := c.Submit(); err != nil {
+			t.Fatal(err)
+		}
+		ok(t, r.Fsync(s, rio.Drain))
+		if got := content(t, s.file); got != "012345678" {
+			t.Errorf("its file has %q", got)
+		}
+		if got := content(t, s.other); got != theirs {
+			t.Errorf("the other file has %q", got)
+		}
+	})
 }
