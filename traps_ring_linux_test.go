@@ -155,7 +155,12 @@ func TestHugeTransfers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it reads gigabytes")
 	}
-	const limit, size = 0x7ffff000, 0x7ffff000 + 1<<20
+	const limit = 0x7ffff000
+	big := int64(limit + 1<<20)
+	size := int(big)
+	if int64(size) != big {
+		t.Skip("an address space of 32 bits")
+	}
 	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
 	if err != nil {
 		t.Skip(err)
