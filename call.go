@@ -79,6 +79,14 @@ func (o *op) fill(c *call) {
 	}
 }
 
+// waitAll is the bit in c.mode that asks for all of the buffer, if it means that for this operation.
+func (c *call) waitAll() uint32 {
+	if c.kind == kindSend || c.kind == kindRecv {
+		return waitAll
+	}
+	return 0
+}
+
 // offset is sqe.off of a read or write. Of a socket the kernel takes none but its own (ESPIPE).
 func (c *call) offset() uint64 {
 	if c.plain {

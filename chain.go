@@ -3,7 +3,6 @@ package rio
 import (
 	"fmt"
 	"os"
-	"slices"
 	"sync"
 )
 
@@ -67,62 +66,40 @@ func (c *Chain) Submit() error {
 }
 
 func (r *Ring) submitChain(c *Chain) error {
-	var err error
+	if err := r.made("Chain.Submit"); err != nil {
+		return err
+	}
 	switch n := len(c.calls); {
-	case r == nil:
-		return invalid("Chain.Submit", "nil Ring")
 	case n == 0:
 		return badArg("Chain.Submit", "the Chain is empty")
 	case n > int(r.k.SQ.Entries()):
 		return badArg("Chain.Submit", fmt.Sprintf("%d operations do not fit into a submission queue of %d", n, r.k.SQ.Entries()))
 	}
-	held := make([]target, 0, len(c.calls))
+	c.calls[len(c.calls)-1].mode &^= c.calls[len(c.calls)-1].waitAll() // nothing hangs on the last one
+	targets := make([]target, len(c.calls))
 	files := uint32(0)
 	for i := range c.calls {
 		k := &c.calls[i]
-		var t target
-		if err = k.check(None); err == nil {
-			t, err = r.hold(k)
+		err := k.check(None)
+		if err == nil {
+			targets[i], err = r.find(k)
 		}
 		if err != nil {
-			err = fmt.Errorf("rio: Chain.Submit: operation %d: %w", i+1, err)
-			break
+			return fmt.Errorf("rio: Chain.Submit: operation %d: %w", i+1, err)
 		}
-		held = append(held, t)
-		if t.lent {
+		if targets[i].lent {
 			files++
 		}
 	}
-	if err == nil {
-		err = r.admit(uint32(len(held)), files)
-	}
-	if err == nil {
-		if i := slices.IndexFunc(held, func(t target) bool { return t.h != nil && t.h.closed() }); i >= 0 {
-			r.sq.mu.Unlock() // closed since; see beginOn
-			r.grant()
-			err = os.NewSyscallError(kinds[c.calls[i].kind].name, held[i].h.closedError())
-			err = fmt.Errorf("rio: Chain.Submit: operation %d: %w", i+1, err)
-		}
-	}
+	ops, err := r.prepareChain(c, targets, files)
 	if err != nil {
-		for _, t := range held {
-			t.h.put()
-		}
 		return err
 	}
-	ops := make([]*op, len(held))
-	for i, t := range held {
-		ops[i] = r.prepare(&c.calls[i], t.h)
-		if t.lent {
-			ops[i].setForeign(r, &t)
-		}
-	}
-	r.sq.mu.Unlock()
-	for i, t := range held {
+	for i, t := range targets {
 		if !t.lent {
 			continue
 		}
-		if err = r.lend(ops[i], t.raw); err != nil {
+		if err := r.lend(ops[i], t.raw); err != nil {
 			for _, o := range ops {
 				r.abandon(o, o.gen())
 			}
@@ -132,6 +109,34 @@ func (r *Ring) submitChain(c *Chain) error {
 	r.couple(c, ops)
 	r.started()
 	return nil
+}
+
+// prepareChain takes all tickets, and every handle, at once, as beginOn does for one.
+func (r *Ring) prepareChain(c *Chain, targets []target, files uint32) ([]*op, error) {
+	if err := r.admit(uint32(len(targets)), files); err != nil {
+		return nil, err
+	}
+	for i, t := range targets {
+		if t.h == nil || t.h.get() {
+			continue
+		}
+		for _, got := range targets[:i] {
+			got.h.put()
+		}
+		r.sq.mu.Unlock()
+		r.grant()
+		err := os.NewSyscallError(kinds[c.calls[i].kind].name, t.h.closedError())
+		return nil, fmt.Errorf("rio: Chain.Submit: operation %d: %w", i+1, err)
+	}
+	ops := make([]*op, len(targets))
+	for i := range targets {
+		ops[i] = r.prepare(&c.calls[i], targets[i].h)
+		if targets[i].lent {
+			ops[i].setForeign(r, &targets[i])
+		}
+	}
+	r.sq.mu.Unlock()
+	return ops, nil
 }
 
 // couple starts the Chain's operations: as few groups as can be, each hanging on the last one of the group before.

@@ -11,8 +11,8 @@ import (
 // for ever (they resolve with ErrClosed). It returns when the kernel has let go of every buffer and the ring's memory
 // is unmapped. It may be called again. Descriptors that the Ring has opened stay open until their own Close.
 func (r *Ring) Close() error {
-	if r == nil {
-		return invalid("Close", "nil Ring")
+	if err := r.made("Close"); err != nil {
+		return err
 	}
 	r.closeOnce.Do(func() { r.closeErr = r.shut() })
 	return r.closeErr

@@ -100,7 +100,7 @@ func (r *Ring) drain() uint32 {
 // arrive deals with one CQE. Under cq.mu.
 func (r *Ring) arrive(c uring.CQE) {
 	place := uint32(c.UserData)
-	if int(place) >= len(r.table) || r.table[place].gen != uint32(c.UserData>>32) || r.table[place].op == nil {
+	if uint64(place) >= uint64(len(r.table)) || r.table[place].gen != uint32(c.UserData>>32) || r.table[place].op == nil {
 		panic("rio: a CQE arrived for an operation that is not in flight")
 	}
 	o := r.table[place].op

@@ -22,7 +22,7 @@ type File struct {
 	release  func()   // lets go of what NewFile has borrowed
 	appends  bool
 	seekable bool
-	pos      sync.Mutex // one at a time moves the file's position
+	pos, wr  sync.Mutex // one at a time moves the file's position, or writes where there is none
 }
 
 // do runs one operation on f and waits for it.
@@ -47,6 +47,14 @@ func (f *File) do(op string, c *call) (int, error) {
 	return 0, &fs.PathError{Op: op, Path: f.Name(), Err: err}
 }
 
+// writeTurn is the lock for Write: that of the position, or one of its own, lest Write wait for a Read that waits for data.
+func (f *File) writeTurn() *sync.Mutex {
+	if f.seekable {
+		return &f.pos
+	}
+	return &f.wr
+}
+
 // Read reads up to len(p) bytes from where the file's position is, and moves that; io.EOF at the end (io.Reader).
 func (f *File) Read(p []byte) (int, error) {
 	if f == nil || len(p) == 0 {
@@ -66,8 +74,9 @@ func (f *File) Write(p []byte) (n int, err error) {
 	if f == nil || len(p) == 0 {
 		return f.do("write", &call{kind: kindWrite, plain: true})
 	}
-	f.pos.Lock()
-	defer f.pos.Unlock()
+	turn := f.writeTurn()
+	turn.Lock()
+	defer turn.Unlock()
 	for n < len(p) && err == nil {
 		var m int
 		if m, err = f.do("write", &call{kind: kindWrite, buf: p[n:], plain: true}); m == 0 && err == nil {
@@ -149,8 +158,10 @@ func (f *File) Seek(offset int64, whence int) (int64, error) {
 	if f == nil || f.r == nil {
 		return 0, invalid("seek", "nil File")
 	}
-	f.pos.Lock()
-	defer f.pos.Unlock()
+	if f.seekable { // otherwise there is nothing to move, and a Read may have the lock for long
+		f.pos.Lock()
+		defer f.pos.Unlock()
+	}
 	if !f.get() {
 		return 0, &fs.PathError{Op: "seek", Path: f.Name(), Err: errFileClosed}
 	}

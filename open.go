@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
@@ -44,14 +45,11 @@ func (r *Ring) NewFile(f *os.File) (*File, error) {
 	if err != nil {
 		return nil, foreignError("NewFile", err)
 	}
-	bounded := false
-	if err := rc.Control(func(fd uintptr) { bounded, _ = uring.FileType(int(fd)) }); err != nil {
-		return nil, foreignError("NewFile", err)
-	}
-	if bounded {
+	// Closing f waits for its users if it is on the netpoller, as pipes and sockets are, so the File gets a descriptor of its
+	// own then.
+	if errors.Is(f.SetDeadline(time.Time{}), os.ErrNoDeadline) {
 		return r.borrowFile(f, rc)
 	}
-	// Closing f waits for its users, if it is a pipe or a socket, so the File gets a descriptor of its own.
 	fd, err := dup("NewFile", f)
 	if err != nil {
 		return nil, err
@@ -130,10 +128,21 @@ func dup(op string, f syscall.Conn) (fd int, err error) {
 	return fd, dupErr
 }
 
+// made says that r is no Ring that New has made.
+func (r *Ring) made(op string) error {
+	switch {
+	case r == nil:
+		return invalid(op, "nil Ring")
+	case r.k == nil:
+		return invalid(op, "a Ring that New has not made")
+	}
+	return nil
+}
+
 // usable says why r can't make handles.
 func (r *Ring) usable(op string) error {
-	if r == nil {
-		return invalid(op, "nil Ring")
+	if err := r.made(op); err != nil {
+		return err
 	}
 	r.sq.mu.Lock()
 	defer r.sq.mu.Unlock()

@@ -42,7 +42,7 @@ func (r *Ring) Send(c net.Conn, p []byte, order ...Ordering) Completion[int] {
 	return Completion[int]{r.start(&call{kind: kindSend, file: c, buf: p}, order)}
 }
 
-// Send is Ring.Send. It is complete when all of p is sent.
+// Send is Ring.Send. Unless it is the Chain's last operation it is complete when all of p is sent.
 func (c *Chain) Send(conn net.Conn, p []byte) Completion[int] {
 	return Completion[int]{c.add(&call{kind: kindSend, file: conn, buf: p, mode: waitAll})}
 }
@@ -55,7 +55,7 @@ func (r *Ring) Recv(c net.Conn, p []byte, order ...Ordering) Completion[int] {
 	return Completion[int]{r.start(&call{kind: kindRecv, file: c, buf: p}, order)}
 }
 
-// Recv is Ring.Recv. It is complete when p is full.
+// Recv is Ring.Recv. Unless it is the Chain's last operation it is complete when p is full.
 func (c *Chain) Recv(conn net.Conn, p []byte) Completion[int] {
 	return Completion[int]{c.add(&call{kind: kindRecv, file: conn, buf: p, mode: waitAll})}
 }

@@ -99,7 +99,7 @@ func (r *Ring) succeed(l *link, o *op, g *group) *group {
 // missed keeps what Link promises where an operation could not be started: it has failed, and is nobody's successor but
 // in the eyes of the one before it.
 func (r *Ring) missed(ord Ordering) {
-	if r == nil {
+	if r == nil || r.k == nil {
 		return
 	}
 	r.lock()

@@ -121,8 +121,8 @@ func New(cfg *Config) (*Ring, error) {
 // SubmitAll hands everything that was started so far to the kernel, and returns when it has it. It is never needed:
 // waiting submits, and so does a millisecond.
 func (r *Ring) SubmitAll() error {
-	if r == nil {
-		return invalid("SubmitAll", "nil Ring")
+	if err := r.made("SubmitAll"); err != nil {
+		return err
 	}
 	r.flush()
 	if r.use() {

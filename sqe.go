@@ -10,8 +10,8 @@ import (
 // begin starts the operation c: from here on the ring has it, until its CQE. It makes no system call for the ring's
 // own handles; it blocks if there is no ticket.
 func (r *Ring) begin(c *call, ord Ordering) (o *op, gen uint64, err error) {
-	if r == nil {
-		return nil, 0, invalid(kinds[c.kind].name, "nil Ring")
+	if err := r.made(kinds[c.kind].name); err != nil {
+		return nil, 0, err
 	}
 	if c.kind == kindNop && ord == None {
 		return r.beginOn(nil, c, None) // there is nothing to check or to find
@@ -19,8 +19,8 @@ func (r *Ring) begin(c *call, ord Ordering) (o *op, gen uint64, err error) {
 	if err := c.check(ord); err != nil {
 		return nil, 0, err
 	}
-	if ord&Link != 0 && (c.kind == kindSend || c.kind == kindRecv) {
-		c.mode |= waitAll
+	if ord&Link != 0 {
+		c.mode |= c.waitAll()
 	}
 	h, foreign, err := r.target(c)
 	if err != nil {
@@ -34,26 +34,23 @@ func (r *Ring) begin(c *call, ord Ordering) (o *op, gen uint64, err error) {
 
 // beginOn is begin for a handle of the ring's own, or for no file at all.
 func (r *Ring) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err error) {
-	if h != nil && !h.get() {
-		return nil, 0, os.NewSyscallError(kinds[c.kind].name, h.closedError())
-	}
-	if h != nil && h.socket {
-		c.plain = true
-	}
-	if c.kind == kindConnect {
-		err = c.socket(h.fd)
+	if h != nil {
+		if c.plain = c.plain || h.socket; c.kind == kindConnect {
+			err = h.domain(c)
+		}
 	}
 	if err == nil {
 		err = r.enroll(c)
 	}
-	if err == nil && h != nil && h.closed() { // since: what Close cancels is what it finds in the table
+	if err != nil {
+		return nil, 0, err
+	}
+	// Not before it has its ticket, because Close waits for what has got the handle; and under the lock, because what
+	// Close cancels is what it finds in the table.
+	if h != nil && !h.get() {
 		r.sq.mu.Unlock()
 		r.grant()
-		err = os.NewSyscallError(kinds[c.kind].name, h.closedError())
-	}
-	if err != nil {
-		h.put()
-		return nil, 0, err
+		return nil, 0, os.NewSyscallError(kinds[c.kind].name, h.closedError())
 	}
 	o = r.prepare(c, h)
 	gen = o.gen()

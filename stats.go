@@ -14,7 +14,7 @@ type Stats struct {
 
 // Stats returns the Ring's figures. What a Conn or Listener waits for by itself counts in Started and Completed only.
 func (r *Ring) Stats() Stats {
-	if r == nil {
+	if r == nil || r.k == nil {
 		return Stats{}
 	}
 	r.lock()

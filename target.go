@@ -58,23 +58,27 @@ func (r *Ring) target(c *call) (h *handle, file syscall.Conn, err error) {
 	return nil, file, nil
 }
 
-// hold finds c's target, and holds it if it is a handle.
-func (r *Ring) hold(c *call) (t target, err error) {
+// domain asks for the family of the socket h that c is to connect.
+func (h *handle) domain(c *call) error {
+	if !h.get() {
+		return os.NewSyscallError(kinds[c.kind].name, h.closedError())
+	}
+	defer h.put()
+	return c.socket(h.fd)
+}
+
+// find finds c's target, and what has to be known of it.
+func (r *Ring) find(c *call) (t target, err error) {
 	if t.h, t.file, err = r.target(c); err != nil {
 		return t, err
 	}
-	if t.h != nil && !t.h.get() {
-		return t, os.NewSyscallError(kinds[c.kind].name, t.h.closedError())
-	}
-	if t.h != nil && t.h.socket {
-		c.plain = true
-	}
-	if t.file != nil {
+	switch {
+	case t.file != nil:
 		t.lent = true
 		err = r.look(c, &t)
-	} else if c.kind == kindConnect {
-		if err = c.socket(t.h.fd); err != nil {
-			t.h.put()
+	case t.h != nil:
+		if c.plain = t.h.socket; c.kind == kindConnect {
+			err = t.h.domain(c)
 		}
 	}
 	return t, err

@@ -1,0 +1,176 @@
+package rio_test
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-9c58b644/rio"
+)
+
+// inTime fails when f hangs.
+func inTime(t *testing.T, what string, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { f(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("hangs: " + what)
+	}
+}
+
+// Some regular files can be polled, and package os then waits for a file's users when it closes it.
+func TestNewFileOfAPollableRegularFileCloses(t *testing.T) {
+	r := newRing(t, nil)
+	for _, name := range []string{"/proc/self/mounts", "/proc/self/status", "go.mod"} {
+		for _, first := range []string{"os.File", "File"} {
+			f, err := os.Open(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h, err := r.NewFile(f)
+			if err != nil {
+				t.Fatal(name, err)
+			}
+			inTime(t, name+", "+first+" first", func() {
+				if first == "os.File" {
+					f.Close()
+				}
+				b := make([]byte, 1)
+				if n, err := h.Read(b); n != 1 || err != nil {
+					t.Errorf("%s: read %d, %v", name, n, err)
+				}
+				if err := h.Close(); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				f.Close()
+			})
+		}
+	}
+}
+
+func TestWriteDoesNotWaitForARead(t *testing.T) {
+	r := newRing(t, nil)
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, err := r.NewFile(os.NewFile(uintptr(fds[0]), "near"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	far := os.NewFile(uintptr(fds[1]), "far")
+	defer far.Close()
+	got := make(chan string, 1)
+	go func() {
+		b := make([]byte, 10)
+		n, err := near.Read(b)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- string(b[:n])
+	}()
+	eventually(t, "the read waits", func() bool { s := r.Stats(); return s.Started > s.Completed })
+	inTime(t, "Write while a Read waits", func() {
+		if _, err := near.Write([]byte("ping")); err != nil {
+			t.Error(err)
+		}
+		near.Seek(0, 0)
+	})
+	b := make([]byte, 10)
+	if n, err := far.Read(b); string(b[:n]) != "ping" {
+		t.Error(string(b[:n]), err)
+	}
+	far.Write([]byte("pong"))
+	if s := <-got; s != "pong" {
+		t.Error(s)
+	}
+}
+
+// An answer is seldom as long as the buffer for it.
+func TestLastRecvOfAChainMayBeShort(t *testing.T) {
+	r := newRing(t, nil)
+	a, b := tcpPair(t)
+	go func() {
+		buf := make([]byte, 100)
+		n, _ := b.Read(buf)
+		b.Write(buf[:n])
+	}()
+	chain := r.Chain()
+	chain.Send(a, []byte("ping"))
+	buf := make([]byte, 64)
+	answer := chain.Recv(a, buf)
+	submit(t, chain)
+	inTime(t, "the chain", func() {
+		if n, err := answer.Wait(); string(buf[:n]) != "ping" || err != nil {
+			t.Error(string(buf[:n]), err)
+		}
+	})
+}
+
+// Close waits for the operations that have the handle. Who is in line for a ticket may be so for ever, and has not.
+func TestCloseDoesNotWaitForThoseInLine(t *testing.T) {
+	r := newRing(t, &rio.Config{Depth: 1})
+	busy, err := r.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	for range r.Stats().Capacity {
+		r.Accept(busy)
+	}
+	l, err := r.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		refused := make(chan error, 1)
+		go func() {
+			if i == 0 {
+				_, err := r.Accept(l).Wait()
+				refused <- err
+				return
+			}
+			chain := r.Chain()
+			chain.Accept(l)
+			refused <- chain.Submit()
+		}()
+		eventually(t, "it is in line", func() bool { return r.Stats().Waits == uint64(i+1) })
+		inTime(t, "Close", func() { l.Close() })
+		busy.Close()
+		if err := <-refused; !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+		if i == 0 {
+			if busy, err = r.Listen("tcp", "127.0.0.1:0"); err != nil {
+				t.Fatal(err)
+			}
+			for range r.Stats().Capacity {
+				r.Accept(busy)
+			}
+			if l, err = r.Listen("tcp", "127.0.0.1:0"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestZeroRingIsAnError(t *testing.T) {
+	var r rio.Ring
+	_, nop := r.Nop().Wait()
+	_, open := r.OpenFile("go.mod", os.O_RDONLY, 0)
+	_, listen := r.Listen("tcp", "127.0.0.1:0")
+	chain := r.Chain()
+	chain.Nop()
+	for what, err := range map[string]error{"Nop": nop, "OpenFile": open, "Listen": listen, "Submit": chain.Submit(), "SubmitAll": r.SubmitAll(), "Close": r.Close()} {
+		if !errors.Is(err, os.ErrInvalid) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	r.Stats()
+}
