@@ -27,12 +27,22 @@ func (r *Ring) doom(o *op, why uint64) {
 		r.cancelling.Add(1)
 	}
 	switch {
-	case o.fate&fateAbsorb != 0: // its CQE is still to come
+	case o.in != nil && o.in.absorbs(o): // release will, when those CQEs are there
 	case o.in != nil:
 		r.cut(o.in, o)
 	default:
 		r.askCancel(o)
 	}
+}
+
+// absorbs reports whether the CQE of o, or of one behind it, is still to come, though it is held back again.
+func (g *group) absorbs(o *op) bool {
+	for ; o != nil; o = o.next {
+		if o.fate&fateAbsorb != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // askCancel queues a cancel for o. It takes no ticket: it may only get into the queue if there is room, and its own CQE

@@ -32,13 +32,46 @@ func (c *Chain) add(call *call) pending {
 	if c.done {
 		return failed(invalid(name, "the Chain has been submitted"))
 	}
-	p := &promise{}
+	var p *promise
 	if n := len(c.ps); n < len(c.small) {
 		p = &c.small[n]
+	} else {
+		p = new(promise)
 	}
+	p.r = c.r
 	c.calls = append(c.calls, *call)
 	c.ps = append(c.ps, p)
 	return pending{p: p}
+}
+
+// begin makes p stand for o. Under both locks.
+func (p *promise) begin(o *op) {
+	p.r.doneMu.Lock()
+	defer p.r.doneMu.Unlock()
+	p.o, p.gen = o, o.gen()
+	switch {
+	case p.done == nil:
+	case o.isDone(): // the ring broke meanwhile
+		close(p.done)
+	default:
+		o.done = p.done
+		p.r.watchers.Add(1)
+		o.state.Or(hasDone)
+	}
+	p.state.Store(begun)
+}
+
+// refuse makes p stand for an operation that failed to start.
+func (p *promise) refuse(err error) {
+	if p.r != nil {
+		p.r.doneMu.Lock()
+		defer p.r.doneMu.Unlock()
+	}
+	p.err = err
+	p.state.Store(refused)
+	if p.done != nil {
+		close(p.done)
+	}
 }
 
 // Submit starts the operations, in their order, all or none. It takes all their tickets at once, and waits if there are
@@ -57,8 +90,7 @@ func (c *Chain) Submit() error {
 	err := c.r.submitChain(c)
 	if err != nil {
 		for _, p := range c.ps {
-			p.err = err
-			p.state.Store(refused)
+			p.refuse(err)
 		}
 	}
 	c.calls = nil
@@ -150,8 +182,7 @@ func (r *Ring) couple(c *Chain, ops []*op) {
 			o.fate |= fateOrdered
 		}
 		p := c.ps[i]
-		p.o, p.gen = o, o.gen()
-		p.state.Store(begun)
+		p.begin(o)
 		if g != nil && r.mayLink(g) {
 			g.last.next, g.last, o.in = o, o, g
 			g.n++

@@ -25,6 +25,8 @@ type promise struct {
 	err   error // if refused
 	o     *op   // if begun
 	gen   uint64
+	r     *Ring
+	done  chan struct{} // what Done returned before; under Ring.doneMu
 }
 
 const (

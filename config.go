@@ -38,7 +38,7 @@ type Config struct {
 	Profile io.Writer
 }
 
-// refused are the flags that the engine can't live with, and why.
+// refusedFlags are those that the engine can't live with, and why.
 var refusedFlags = []struct {
 	bit       uint32
 	name, why string
@@ -70,11 +70,12 @@ func (c *Config) kernel() (k uring.Config, err error) {
 	if depth < 1 || depth > 32768 {
 		return k, badArg("New", fmt.Sprintf("Depth is %d, not 1 to 32768", c.Depth))
 	}
+	asked := depth
 	depth = roundUp(depth)
 	cq := 2 * depth
 	if c.CQDepth != 0 {
-		if c.CQDepth < depth || c.CQDepth > 65536 {
-			return k, badArg("New", fmt.Sprintf("CQDepth is %d, not %d (Depth) to 65536", c.CQDepth, depth))
+		if c.CQDepth < asked || c.CQDepth > 65536 {
+			return k, badArg("New", fmt.Sprintf("CQDepth is %d, not %d (Depth) to 65536", c.CQDepth, asked))
 		}
 		cq = roundUp(c.CQDepth)
 	}

@@ -2,6 +2,7 @@ package rio
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -76,7 +77,7 @@ func (r *Ring) newConn(fd int) (*Conn, error) {
 	sotype, err := uring.SocketType(fd)
 	if err != nil {
 		uring.CloseFD(fd)
-		return nil, err
+		return nil, fmt.Errorf("rio: not a socket to make a Conn of: %w", err)
 	}
 	c := &Conn{sotype: sotype}
 	c.own(r, fd)

@@ -56,7 +56,7 @@ func (r *Ring) disarm() {
 func (r *Ring) cqUnlock() {
 	r.tickets.publish()
 	w := &r.cq.work
-	if len(w.again)+len(w.ready)+len(w.handed)+len(w.files) > 0 || w.kick {
+	if len(w.again)+len(w.ready)+len(w.handed)+len(w.lent) > 0 || w.kick {
 		r.todo.Store(true)
 	}
 	r.cq.mu.Unlock()
@@ -91,7 +91,7 @@ func (r *Ring) drain() uint32 {
 	if n > 0 {
 		q.Done()
 	}
-	if r.k.SQ.Behind() {
+	if r.k.SQ.Overflown() {
 		r.cq.work.kick = true
 	}
 	return n
@@ -106,6 +106,9 @@ func (r *Ring) arrive(c uring.CQE) {
 	o := r.table[place].op
 	switch {
 	case o.fate&fateLost != 0:
+		if o.kind == kindAccept && c.Res >= 0 {
+			uring.CloseFD(int(c.Res))
+		}
 		r.letGo(o) // its waiter has had an error already
 	case o.fate&fateAbsorb != 0:
 		o.fate &^= fateAbsorb
@@ -121,6 +124,9 @@ func (r *Ring) arrive(c uring.CQE) {
 func (r *Ring) finish(o *op, res int32) {
 	if o.fate&fateLost != 0 {
 		return // its waiter has had an error already
+	}
+	if o.fate&fatePolling != 0 && res >= 0 {
+		res = -int32(syscall.EAGAIN) // what was polled for, not what o has done: it was not started again
 	}
 	if o.kind == kindConnect && res == -int32(syscall.EISCONN) && o.tries > 0 {
 		res = 0 // it is the connection that was begun before
@@ -145,6 +151,12 @@ func (r *Ring) finish(o *op, res int32) {
 	r.letGo(o)
 	if r.profile != nil {
 		r.profile.note(o, r)
+	}
+	if o.bits&bitFixed != 0 {
+		// Who waits for it may close the file, and expects it to be closed then.
+		o.state.Or(isHanded)
+		r.cq.work.lent = append(r.cq.work.lent, loan{o, res})
+		return
 	}
 	r.tell(o, res)
 }
@@ -173,9 +185,6 @@ func (r *Ring) letGo(o *op) {
 	}
 	if o.h != nil && o.fate&fateLost == 0 {
 		o.h.put()
-	}
-	if o.bits&bitFixed != 0 {
-		r.cq.work.files = append(r.cq.work.files, o.x.place)
 	}
 	r.table[o.place].op = nil
 	if o.bits&bitQuiet != 0 {

@@ -8,13 +8,16 @@ var closedChan = func() chan struct{} {
 }()
 
 // Done returns a channel that is closed once the operation is done, for use in a select; Wait does not block then. It
-// submits the operation. For a Completion of a Chain it is nil before Submit.
+// submits the operation, unless that is part of a Chain that has not been submitted.
 func (c Completion[T]) Done() <-chan struct{} { return c.doneSoon() }
 
 func (c pending) doneSoon() <-chan struct{} {
 	o, gen, err := c.find(false)
 	if err == errUnsubmitted {
-		return nil
+		if ch := c.p.doneChan(); ch != nil {
+			return ch
+		}
+		o, gen, err = c.find(false)
 	}
 	if err != nil {
 		return closedChan
@@ -26,6 +29,22 @@ func (c pending) doneSoon() <-chan struct{} {
 		r.arm()
 	}
 	return ch
+}
+
+// doneChan returns the channel that the end of what p stands for will close; nil if p stands for something by now.
+func (p *promise) doneChan() chan struct{} {
+	if p.r.made("Done") != nil {
+		return closedChan
+	}
+	p.r.doneMu.Lock()
+	defer p.r.doneMu.Unlock()
+	if p.state.Load() != promised {
+		return nil
+	}
+	if p.done == nil {
+		p.done = p.r.newChan()
+	}
+	return p.done
 }
 
 // doneChan returns the channel that o's end in this generation closes.

@@ -57,7 +57,7 @@ func TestConfigThatCanNotBeIsRefused(t *testing.T) {
 		{rio.Config{Depth: 1 << 20}, "1048576"},
 		{rio.Config{Depth: 32769}, "32769"},
 		{rio.Config{CQDepth: -1}, "CQDepth"},
-		{rio.Config{Depth: 8, CQDepth: 7}, "CQDepth"},
+		{rio.Config{Depth: 8, CQDepth: 4}, "CQDepth"},
 		{rio.Config{CQDepth: 65537}, "CQDepth"},
 		{rio.Config{SQPoll: true, SQPollCPU: cpu(-1)}, "SQPollCPU"},
 		{rio.Config{SQPoll: true, SQPollCPU: cpu(1 << 20)}, "SQPollCPU"},

@@ -30,7 +30,7 @@ func (e closedError) Is(target error) bool { return target == os.ErrClosed || ta
 // invalid is a caller's mistake: it names the operation and the cause, and is an os.ErrInvalid.
 func invalid(op, cause string) error { return fmt.Errorf("rio: %s: %s: %w", op, cause, os.ErrInvalid) }
 
-// wrapEINVAL is the kernel's word for a caller's mistake that rio has seen first.
+// badArg is a caller's mistake that the kernel would call EINVAL, seen before it is asked.
 func badArg(op, cause string) error { return fmt.Errorf("rio: %s: %s: %w", op, cause, syscall.EINVAL) }
 
 // error is what o's result, a negated errno, means.

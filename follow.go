@@ -5,7 +5,7 @@ type work struct {
 	again  []*op    // to be started once more
 	ready  []*group // wait for nothing any more
 	handed []handed // results on their way to a witness
-	files  []uint32 // places to be taken out of the table of registered files
+	lent   []loan   // ended, their files still to be taken out of the table
 	kick   bool     // the kernel keeps CQEs back that found no room
 }
 
@@ -13,6 +13,12 @@ type work struct {
 type handed struct {
 	seen chan<- verdict
 	verdict
+}
+
+// A loan is an operation on a lent descriptor, and its result.
+type loan struct {
+	o   *op
+	res int32
 }
 
 // follow does what reading the CQ has left behind, and gives tickets that came back to those in line. No lock is held.
@@ -44,9 +50,7 @@ func (r *Ring) follow() {
 		for _, h := range w.handed {
 			h.seen <- h.verdict
 		}
-		for _, place := range w.files {
-			r.takeBack(place)
-		}
+		r.repay(w.lent)
 		for _, o := range abroad {
 			r.resubmit(o)
 		}
@@ -63,12 +67,25 @@ func (r *Ring) follow() {
 	}
 }
 
+// repay takes lent descriptors back, and resolves the operations on them.
+func (r *Ring) repay(lent []loan) {
+	if len(lent) == 0 {
+		return
+	}
+	for _, l := range lent {
+		r.takeBack(l.o.x.place)
+	}
+	r.cq.mu.Lock()
+	for _, l := range lent {
+		r.tell(l.o, l.res)
+	}
+	r.cqUnlock()
+}
+
 // kick makes the kernel write the CQEs that it keeps back.
 func (r *Ring) kick() {
 	if r.use() {
-		if r.k.SQ.Overflown() {
-			r.overflows.Add(1)
-		}
+		r.overflows.Add(1)
 		r.k.Events()
 		r.unuse(1)
 	}

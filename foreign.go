@@ -95,6 +95,9 @@ func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (o *op, ge
 			places = 1
 		}
 		if err := r.admit(1, places); err != nil {
+			if errors.Is(err, syscall.EMFILE) {
+				err = fmt.Errorf("rio: %s: %w", kinds[c.kind].name, err)
+			}
 			return nil, 0, err
 		}
 		if t.lent || !r.sq.follow && len(r.sq.backlog) == 0 && r.k.SQ.Has(1) {

@@ -24,7 +24,7 @@ type handle struct {
 const handleClosing = 1 << 62
 
 func (h *handle) init(r *Ring, fd int) {
-	h.r, h.fd, h.idle = r, fd, make(chan struct{}, 1)
+	h.r, h.fd, h.idle = r, fd, r.newChan()
 }
 
 // get begins an operation on h; false if it is closed.

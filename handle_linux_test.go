@@ -4,8 +4,10 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/seed-9c58b644/rio"
@@ -173,4 +175,117 @@ func TestZeroRingIsAnError(t *testing.T) {
 		}
 	}
 	r.Stats()
+}
+
+// When an operation is over the ring holds on to nothing of it: a lock goes with the last reference to the file.
+func TestLentFileIsTakenBackBeforeTheResult(t *testing.T) {
+	r := newRing(t, nil)
+	name := t.TempDir() + "/locked"
+	for i := range 2000 {
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rc, err := f.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rc.Control(func(fd uintptr) { err = syscall.Flock(int(fd), syscall.LOCK_EX|syscall.LOCK_NB) })
+		if err != nil {
+			t.Fatalf("round %d: the file is still open somewhere: %v", i, err)
+		}
+		// Not a sync: the kernel's worker keeps the file a little longer than it takes to complete.
+		if _, err = r.ReadAt(f, make([]byte, 10), 0, rio.Drain).Wait(); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+}
+
+// IORING_SETUP_COOP_TASKRUN and TASKRUN_FLAG: what another thread has to do must not be waited for in a loop.
+func TestTaskrunFlagDoesNotSpin(t *testing.T) {
+	r, err := rio.New(&rio.Config{SetupFlags: 1<<8 | 1<<9})
+	if err != nil {
+		t.Skip(err)
+	}
+	defer r.Close()
+	rd, wr, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rd.Close()
+	defer wr.Close()
+	for range 20 {
+		read := r.ReadAt(rd, make([]byte, 1), 0)
+		wrote := make(chan error, 1)
+		go func() {
+			_, err := r.WriteAt(wr, []byte{1}, 0).Wait()
+			wrote <- err
+		}()
+		if n, err := read.Wait(); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		if err := <-wrote; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := r.Stats(); s.Enters > 100*s.Started {
+		t.Errorf("%d enters for %d operations", s.Enters, s.Started)
+	}
+}
+
+// Handles made inside a bubble are woken from outside.
+func TestHandlesInABubble(t *testing.T) {
+	r := newRing(t, nil)
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			l, err := r.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan struct{})
+			go func() {
+				l.Accept()
+				close(done)
+			}()
+			runtime.Gosched()
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
+			<-done
+		})
+	}
+}
+
+func TestDoneOfAChainMayBeAskedForBeforeSubmit(t *testing.T) {
+	r := newRing(t, nil)
+	p, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	defer w.Close()
+	chain := r.Chain()
+	read := chain.ReadAt(p, make([]byte, 1), 0)
+	nop := chain.Nop()
+	done, late := read.Done(), nop.Done()
+	select {
+	case <-done:
+		t.Fatal("done before Submit")
+	default:
+	}
+	submit(t, chain)
+	w.Write([]byte("x"))
+	inTime(t, "Done", func() { <-done; <-late; <-read.Done() })
+	ok(t, read)
+	ok(t, nop)
+	<-done
+
+	refused := r.Chain()
+	c := refused.ReadAt(p, make([]byte, 1), -1)
+	done = c.Done()
+	if refused.Submit() == nil {
+		t.Fatal("submitted")
+	}
+	inTime(t, "Done of what was refused", func() { <-done })
 }

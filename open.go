@@ -64,7 +64,7 @@ func (r *Ring) NewFile(f *os.File) (*File, error) {
 // borrowFile makes a File of f's own descriptor: to close a duplicate would drop the fcntl locks that the process has on
 // the file. A goroutine in f's Control keeps it open, whatever becomes of f, until the File is closed or forgotten.
 func (r *Ring) borrowFile(f *os.File, rc syscall.RawConn) (*File, error) {
-	began, end, gone := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	began, end, gone := make(chan struct{}), r.newChan(), make(chan error, 1)
 	go func() {
 		gone <- rc.Control(func(uintptr) {
 			close(began)

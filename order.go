@@ -18,7 +18,7 @@ const (
 // trusted with a link (it ends a chain at a submission boundary; a failed fsync doesn't break one) the ring keeps the
 // promise itself, with a group that hangs on the operation before it.
 //
-// Everything in this file is written under both locks.
+// Everything in this file is written under both locks, but for epoch.started.
 type group struct {
 	train
 	waits  int  // for how many things; 0: it may go

@@ -118,8 +118,8 @@ func New(cfg *Config) (*Ring, error) {
 	return r, nil
 }
 
-// SubmitAll hands everything that was started so far to the kernel, and returns when it has it. It is never needed:
-// waiting submits, and so does a millisecond.
+// SubmitAll hands everything that was started so far to the kernel, and returns when it has it; with SQPoll, when its
+// thread has been told. It is never needed: waiting submits, and so does a millisecond.
 func (r *Ring) SubmitAll() error {
 	if err := r.made("SubmitAll"); err != nil {
 		return err

@@ -106,14 +106,19 @@ func (p *patience) endure(r *Ring, errno syscall.Errno) bool {
 	case syscall.EINTR: // a signal, perhaps Go's own for preemption
 		return true
 	case 0, syscall.EAGAIN, syscall.EBUSY: // no memory for requests just now; CQEs to be read first
+		return p.wait(r, errno, time.Minute)
 	case syscall.ENOMEM, uring.EBADR: // EBADR: CQEs were lost for want of memory, the kernel says so once
-		if p.since.IsZero() {
-			p.since = time.Now()
-		} else if time.Since(p.since) > time.Second/2 {
-			r.fail(errno)
-			return false
-		}
-	default:
+		return p.wait(r, errno, time.Second/2)
+	}
+	r.fail(errno)
+	return false
+}
+
+// wait makes what room it can, and lets some time pass, but not more than limit in all.
+func (p *patience) wait(r *Ring, errno syscall.Errno, limit time.Duration) bool {
+	if p.since.IsZero() {
+		p.since = time.Now()
+	} else if time.Since(p.since) > limit {
 		r.fail(errno)
 		return false
 	}

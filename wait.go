@@ -46,8 +46,8 @@ func (r *Ring) linger(o *op, ctx context.Context) bool {
 	return r.park(o, ctx)
 }
 
-// isHandedOver reports whether only the witness is still to speak: there is no CQE to wait for.
-func (o *op) isHandedOver() bool { return uring.Race && o.state.Load()&isHanded != 0 }
+// isHandedOver reports whether o's CQE has been read already, and only follow, or the witness, is still to resolve it.
+func (o *op) isHandedOver() bool { return o.state.Load()&isHanded != 0 }
 
 // lead waits in the kernel, and reads what comes, until o is done or nothing came for a while. There is one leader: two
 // wake each other up.

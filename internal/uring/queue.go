@@ -60,9 +60,6 @@ func (q *SQ) NeedWakeup() bool { return atomic.LoadUint32(q.flags)&sqNeedWakeup 
 // makes it write them.
 func (q *SQ) Overflown() bool { return atomic.LoadUint32(q.flags)&sqCQOverflow != 0 }
 
-// Behind is Overflown, or that the kernel has work to do in an enter for events (IORING_SQ_TASKRUN).
-func (q *SQ) Behind() bool { return atomic.LoadUint32(q.flags)&(sqCQOverflow|sqTaskrun) != 0 }
-
 // A CQ is the completion queue. Callers serialise Next and Done.
 //
 //	head <= tail <= head + entries   (as differences)

@@ -214,12 +214,12 @@ func TestSubmissionQueueBetweenThreads(t *testing.T) {
 func TestSubmissionQueueFlags(t *testing.T) {
 	q := newFakeSQ(1, nearWrap)
 	for _, c := range []struct {
-		flags                     uint32
-		wakeup, overflown, behind bool
-	}{{0, false, false, false}, {1, true, false, false}, {2, false, true, true}, {4, false, false, true}, {7, true, true, true}} {
+		flags             uint32
+		wakeup, overflown bool
+	}{{0, false, false}, {1, true, false}, {2, false, true}, {4, false, false}, {7, true, true}} {
 		q.kflags = c.flags
-		if q.NeedWakeup() != c.wakeup || q.Overflown() != c.overflown || q.Behind() != c.behind {
-			t.Errorf("flags %d: NeedWakeup %v, Overflown %v, Behind %v", c.flags, q.NeedWakeup(), q.Overflown(), q.Behind())
+		if q.NeedWakeup() != c.wakeup || q.Overflown() != c.overflown {
+			t.Errorf("flags %d: NeedWakeup %v, Overflown %v", c.flags, q.NeedWakeup(), q.Overflown())
 		}
 	}
 }
