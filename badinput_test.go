@@ -660,7 +660,7 @@ func TestBadConfigsAreErrors(t *testing.T) {
 		{rio.Config{Depth: math.MaxInt}, []string{"Depth"}},
 		{rio.Config{CQDepth: -1}, []string{"CQDepth", "-1"}},
 		{rio.Config{CQDepth: 65537}, []string{"CQDepth", "65537"}},
-		{rio.Config{Depth: 64, CQDepth: 32}, []string{"CQDepth", "63"}},
+		{rio.Config{Depth: 64, CQDepth: 32}, []string{"CQDepth", "32"}},
 		{rio.Config{SQPollIdle: time.Second}, []string{"SQPoll"}},
 		{rio.Config{SQPollCPU: new(int)}, []string{"SQPoll"}},
 		{rio.Config{SQPoll: true, SQPollIdle: -1}, []string{"SQPollIdle"}},
