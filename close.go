@@ -20,7 +20,7 @@ func (r *Ring) Close() error {
 
 func (r *Ring) shut() error {
 	r.lock()
-	r.sq.closed = true
+	r.sq.refusal = ErrClosed
 	for r.tickets.first != nil {
 		r.dismiss(errCanceled)
 	}
@@ -77,6 +77,9 @@ func (r *Ring) fail(errno syscall.Errno) {
 		return
 	}
 	r.lock()
+	if r.sq.refusal == nil {
+		r.sq.refusal = err
+	}
 	for i := range r.table {
 		o := r.table[i].op
 		if o == nil || o.fate&fateLost != 0 || o.state.Load()&isHanded != 0 {

@@ -166,7 +166,7 @@ func take[T any](o *op, phase uint64) (v T, err error) {
 	o.acquire()
 	if o.res < 0 {
 		err = o.error(phase)
-	} else {
+	} else if kinds[o.kind].counts || o.kind == kindAccept {
 		switch p := any(&v).(type) {
 		case *int:
 			*p = int(o.res)

@@ -17,22 +17,18 @@ import (
 type op struct {
 	state atomic.Uint64 // generation<<8 | phase bits
 	ring  *Ring
-	wake  chan struct{} // a parked waiter sleeps here; made when first needed, then kept
-	done  chan struct{} // what Done returned, if hasDone is set
-	seen  chan verdict  // under the race detector: the result's way to the witness
 	x     *extra
 	h     *handle
 	pins  uring.Pins
 
 	// Under sq.mu and cq.mu to write, either of them to read; see order.go.
 	next  *op    // the next one in its group, on the free list, or in the queue for tickets
-	in    *group // the group it is held back in
 	then  *group // what begins when this one has succeeded
 	epoch *epoch
 
-	began int64 // for Profile: nanoseconds
 	addr  uring.Addr
 	off   uint64
+	seen  chan verdict // under the race detector: the result's way to the witness
 	res   int32
 	fd    int32
 	place uint32 // in the table
@@ -40,9 +36,15 @@ type op struct {
 	opf   uring.OpFlags
 	kind  kind
 	bits  marks
-	tries uint8 // how often it was started again
 	fate  marks // as bits, but written where the CQE is read
-	edge  byte  // the race detector knows the witness by its address
+	tries uint8 // how often it was started again
+
+	// What follows is seldom touched.
+	in    *group        // the group it is held back in; as next
+	wake  chan struct{} // a parked waiter sleeps here; made when first needed, then kept
+	done  chan struct{} // what Done returned, if hasDone is set
+	began int64         // for Profile: nanoseconds
+	edge  byte          // the race detector knows the witness by its address
 }
 
 // Phase bits of op.state.

@@ -8,9 +8,12 @@ import (
 // The operations on files. f is an *os.File, a *File, anything with a descriptor. Each is one literal: what Ring and
 // Chain start is the same call.
 
+// nop is every Nop's call: there is nothing to say.
+var nop = call{kind: kindNop}
+
 // Nop does nothing, through the kernel and back (IORING_OP_NOP).
 func (r *Ring) Nop(order ...Ordering) Completion[struct{}] {
-	return Completion[struct{}]{r.start(&call{kind: kindNop}, order)}
+	return Completion[struct{}]{r.start(&nop, order)}
 }
 
 // Nop is Ring.Nop.

@@ -103,7 +103,7 @@ func (r *Ring) missed(ord Ordering) {
 		return
 	}
 	r.lock()
-	if (ord&Link != 0 || r.sq.follow) && !r.sq.closed {
+	if (ord&Link != 0 || r.sq.follow) && r.sq.refusal == nil {
 		if open := r.link.open; open != nil {
 			r.link.open = nil
 			r.release(open)

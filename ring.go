@@ -57,7 +57,7 @@ type Ring struct {
 // submission is the SQ's side. Its lock is held for a few hundred nanoseconds, and never in a system call.
 type submission struct {
 	mu      sync.Mutex
-	closed  bool
+	refusal error    // why nothing can be started any more
 	follow  bool     // the last operation was started with Link
 	free    *op      // ops to be used again
 	backlog []train  // what found no room in the SQ

@@ -19,8 +19,8 @@ func (r *Ring) begin(c *call, ord Ordering) (o *op, gen uint64, err error) {
 	if err := c.check(ord); err != nil {
 		return nil, 0, err
 	}
-	if ord&Link != 0 {
-		c.mode |= c.waitAll()
+	if all := c.waitAll(); ord&Link != 0 && all != 0 {
+		c.mode |= all
 	}
 	h, foreign, err := r.target(c)
 	if err != nil {
@@ -81,24 +81,21 @@ func (r *Ring) join(o *op) {
 
 // enroll returns with sq.mu held, and a ticket to be had, unless there is an error.
 func (r *Ring) enroll(c *call) error {
-	if !c.quiet {
-		return r.admit(1, 0)
-	}
 	r.sq.mu.Lock()
-	err := r.refuse()
-	if err != nil {
-		r.sq.mu.Unlock()
+	t := &r.tickets
+	if r.sq.refusal == nil && (c.quiet || t.first == nil && t.free() > 0) {
+		return nil
 	}
-	return err
+	err := r.sq.refusal
+	r.sq.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return r.admit(1, 0)
 }
 
 // refuse says why nothing can be started any more. Under sq.mu.
-func (r *Ring) refuse() error {
-	if r.sq.closed {
-		return ErrClosed
-	}
-	return r.broken()
-}
+func (r *Ring) refuse() error { return r.sq.refusal }
 
 // prepare writes c into an op and that into the table. Under sq.mu; there is a ticket.
 func (r *Ring) prepare(c *call, h *handle) *op {
