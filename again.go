@@ -6,7 +6,7 @@ import "syscall"
 const maxTries = 255
 
 // again decides whether o, whose CQE says res, has to be started once more. Under cq.mu.
-func (r *Ring) again(o *op, res int32) bool {
+func (l *lane) again(o *op, res int32) bool {
 	cancelled := o.state.Load()&isCancelled != 0
 	errno := syscall.Errno(-res)
 	if o.fate&fatePolling != 0 {
@@ -38,13 +38,13 @@ func (r *Ring) again(o *op, res int32) bool {
 		return false
 	}
 	o.tries++
-	r.recouple(o)
+	l.recouple(o)
 	return true
 }
 
 // recouple hangs what the kernel had linked behind o on it once more: o is started again, and its failure has ended
 // the chain. Those behind it end with an ECANCELED each, which doesn't count. Under cq.mu.
-func (r *Ring) recouple(o *op) {
+func (l *lane) recouple(o *op) {
 	if o.bits&bitLinked == 0 {
 		return
 	}

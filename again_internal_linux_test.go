@@ -32,6 +32,7 @@ func started(t *testing.T, r *Ring, c *call) (*op, Completion[int]) {
 
 // The events of a poll are not a number of bytes, nor a descriptor.
 func TestPollsEventsAreNotAResult(t *testing.T) {
+	firstLaneOnly(t)
 	r := handmade(t)
 	defer r.Close()
 	o, c := started(t, r, &call{kind: kindRead, buf: make([]byte, 100)})
@@ -59,6 +60,7 @@ func TestPollsEventsAreNotAResult(t *testing.T) {
 
 // A, linked to B, linked to C, is started again; B has had its ECANCELED, C not yet, when B is cancelled.
 func TestCancelWaitsForTheCompletionsThatDontCount(t *testing.T) {
+	firstLaneOnly(t)
 	r := handmade(t)
 	defer r.Close()
 	var ops [3]*op

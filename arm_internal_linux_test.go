@@ -4,6 +4,7 @@ import "testing"
 
 // What has ended before the notification was switched on would otherwise never be heard of.
 func TestArmingLooksAtTheQueueOnceMore(t *testing.T) {
+	firstLaneOnly(t)
 	r := openRing(t, &Config{Depth: 2})
 	for range 100 {
 		c := r.Nop()
@@ -21,17 +22,18 @@ func TestArmingLooksAtTheQueueOnceMore(t *testing.T) {
 
 // Who parked while there was a leader relies on its switching the notification on when it ends.
 func TestLeaderSwitchesTheNotificationOnForTheParked(t *testing.T) {
+	firstLaneOnly(t)
 	r := openRing(t, &Config{Depth: 2})
 	p, w := pipeOn(t, r)
 	c := r.ReadAt(p, make([]byte, 1), 0)
 	r.flush()
-	r.leader.Store(true)
+	r.leaders.Store(1)
 	r.watchers.Add(1)
 	r.lead(c.o, nil)
 	if !r.armed.Load() {
 		t.Error("nobody will hear of the next CQE")
 	}
-	if r.leader.Load() {
+	if r.leaders.Load() > 0 {
 		t.Error("it leads still")
 	}
 	r.watchers.Add(-1)

@@ -11,59 +11,82 @@ import (
 //
 //	in flight + unread CQEs + free tickets == CQ entries
 //
-// and a full CQ is not an error to handle but a state that cannot be reached. A ticket is at the same time a place in
-// the table that user_data points into.
+// and a full CQ is not an error to handle but a state that cannot be reached. All lanes share the tickets, and each has a
+// CQ for all of them.
 //
-// Free places lie in a queue with one producer (under cq.mu) and one consumer (under sq.mu): neither waits for the
-// other. Who finds too few gets in line, and nobody overtakes: a chain that needs many would wait for ever otherwise.
+// Who finds too few gets in line, and nobody overtakes: a chain that needs many would wait for ever otherwise. The line
+// is the first lane's, under its sq.mu.
 type tickets struct {
-	places        []uint32 // the free ones, from head to tail
-	mask          uint32
-	head          uint32 // under sq.mu
-	back          uint32 // under cq.mu: tail is what of it the other side sees
-	tail          atomic.Uint32
-	reserved      uint32 // granted to somebody who has not taken them yet; under sq.mu
-	first         *op    // the line, linked by next; n and off say how many tickets and files each needs
-	last          *op
-	reservedFiles uint32
+	free          atomic.Uint32
 	waiting       atomic.Int32 // how many are in line
-	waits         uint64       // how many had to be
+	all           uint32
+	first         *op // the line, linked by next; n and off say how many tickets and files each needs
+	last          *op
+	reservedFiles uint32 // granted to somebody who has not taken them yet
+	waits         uint64 // how many had to be
 }
 
 func (t *tickets) init(n uint32) {
-	t.places = make([]uint32, n)
-	for i := range t.places {
-		t.places[i] = uint32(i)
-	}
-	t.mask = n - 1 // the kernel's queues are powers of two
-	t.back = n
-	t.tail.Store(n)
+	t.all = n
+	t.free.Store(n)
 }
 
-// free is how many places nobody has a claim to. Under sq.mu.
-func (t *tickets) free() uint32 { return t.tail.Load() - t.head - t.reserved }
+// take takes n tickets, if there are so many and nobody is in line for them.
+func (t *tickets) take(n uint32) bool { return t.waiting.Load() == 0 && t.draw(n) }
 
-// take returns a place. Under sq.mu; there is one.
-func (t *tickets) take() uint32 {
-	p := t.places[t.head&t.mask]
-	t.head++
-	return p
-}
-
-// put gives a place back; publish shows it to take. Both under cq.mu.
-func (t *tickets) put(place uint32) {
-	t.places[t.back&t.mask] = place
-	t.back++
-}
-
-func (t *tickets) publish() {
-	if t.tail.Load() != t.back {
-		t.tail.Store(t.back)
+func (t *tickets) draw(n uint32) bool {
+	for {
+		free := t.free.Load()
+		if free < n {
+			return false
+		}
+		if t.free.CompareAndSwap(free, free-n) {
+			return true
+		}
 	}
 }
 
-// admit waits for n tickets, and for so many places in the table of registered files. It returns with sq.mu held, and
-// all of that to be taken, unless there is an error.
+// put gives n back. Whoever does it sees to those in line afterwards: follow or grant.
+func (t *tickets) put(n uint32) { t.free.Add(n) }
+
+// giveBack returns the ticket of an operation that came to nothing.
+func (r *Ring) giveBack(c *call) {
+	if !c.quiet {
+		r.tickets.put(1)
+		r.grant()
+	}
+}
+
+// places are the free places of a lane's table: as many as there are tickets, so who has a ticket finds one. It is a
+// queue with one producer (under cq.mu) and one consumer (under sq.mu): neither waits for the other, the ticket orders them.
+type places struct {
+	free []uint32 // a ring
+	mask uint32
+	head uint32 // under sq.mu
+	tail uint32 // under cq.mu
+}
+
+func (p *places) init(n uint32) {
+	p.free = make([]uint32, n)
+	for i := range p.free {
+		p.free[i] = uint32(i)
+	}
+	p.mask, p.tail = n-1, n // the kernel's queues are powers of two
+}
+
+func (p *places) take() uint32 {
+	i := p.free[p.head&p.mask]
+	p.head++
+	return i
+}
+
+func (p *places) put(place uint32) {
+	p.free[p.tail&p.mask] = place
+	p.tail++
+}
+
+// admit takes n tickets, and waits for them and for so many places in the table of registered files. It returns with the
+// first lane's sq.mu held, and the files to be taken, unless there is an error.
 func (r *Ring) admit(n, files uint32) error {
 	r.sq.mu.Lock()
 	if err := r.refuse(); err != nil {
@@ -75,7 +98,7 @@ func (r *Ring) admit(n, files uint32) error {
 		r.sq.mu.Unlock()
 		return fmt.Errorf("rio: %d foreign descriptors at once, RLIMIT_NOFILE allows %d: %w", files, r.k.Files, syscall.EMFILE)
 	}
-	if t.first == nil && r.affords(n, files) {
+	if t.first == nil && r.afford(n, files) {
 		return nil
 	}
 	w := r.newOp()
@@ -94,13 +117,19 @@ func (r *Ring) admit(n, files uint32) error {
 	// A place may have come free before the line was there to be seen.
 	r.grant()
 	w.claim(gen)
+	sides := r.sides()
+	for _, l := range sides {
+		l.watch()
+	}
 	r.await(w, nil) // submits everything first
+	for _, l := range sides {
+		l.watchers.Add(-1)
+	}
 	granted := w.res == 0
 	w.retire()
 	r.recycle(w)
 	r.sq.mu.Lock()
 	if granted {
-		t.reserved -= n
 		t.reservedFiles -= files
 	}
 	err := r.refuse()
@@ -109,13 +138,16 @@ func (r *Ring) admit(n, files uint32) error {
 	}
 	if err != nil {
 		r.sq.mu.Unlock()
+		if granted {
+			t.put(n)
+		}
 	}
 	return err
 }
 
-// affords reports whether there are so many tickets, and places for files, that nobody has a claim to. Under sq.mu.
-func (r *Ring) affords(n, files uint32) bool {
-	return r.tickets.free() >= n && uint32(len(r.sq.files))-r.tickets.reservedFiles >= files
+// afford takes so many tickets, if there are, and so many places for files. Under sq.mu.
+func (r *Ring) afford(n, files uint32) bool {
+	return uint32(len(r.sq.files))-r.tickets.reservedFiles >= files && r.tickets.draw(n)
 }
 
 // grant gives free places to those first in line. It takes sq.mu; cq.mu must not be held.
@@ -125,8 +157,7 @@ func (r *Ring) grant() {
 		return
 	}
 	r.sq.mu.Lock()
-	for t.first != nil && r.affords(t.first.n, uint32(t.first.off)) {
-		t.reserved += t.first.n
+	for t.first != nil && r.afford(t.first.n, uint32(t.first.off)) {
 		t.reservedFiles += uint32(t.first.off)
 		r.dismiss(0)
 	}
@@ -148,17 +179,17 @@ func (r *Ring) dismiss(res int32) {
 type spare []uint32
 
 // placeQuiet returns a place that is no ticket. Under sq.mu and cq.mu.
-func (r *Ring) placeQuiet() uint32 {
-	if len(r.spare) == 0 {
-		n := len(r.table)
+func (l *lane) placeQuiet() uint32 {
+	if len(l.spare) == 0 {
+		n := len(l.table)
 		grown := make([]entry, n+max(64, n/4))
-		copy(grown, r.table)
-		r.table = grown
+		copy(grown, l.table)
+		l.table = grown
 		for i := len(grown) - 1; i >= n; i-- {
-			r.spare = append(r.spare, uint32(i))
+			l.spare = append(l.spare, uint32(i))
 		}
 	}
-	p := r.spare[len(r.spare)-1]
-	r.spare = r.spare[:len(r.spare)-1]
+	p := l.spare[len(l.spare)-1]
+	l.spare = l.spare[:len(l.spare)-1]
 	return p
 }

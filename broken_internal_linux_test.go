@@ -24,7 +24,10 @@ func breakable(t *testing.T, cfg *Config) (r *Ring, breakIt func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fd := int(reflect.ValueOf(r.k).Elem().FieldByName("fd").Int())
+	var fds []int
+	for l := range r.lanes() {
+		fds = append(fds, int(reflect.ValueOf(l.k).Elem().FieldByName("fd").Int()))
+	}
 	null, err := os.Open("/dev/null")
 	if err != nil {
 		t.Fatal(err)
@@ -32,13 +35,17 @@ func breakable(t *testing.T, cfg *Config) (r *Ring, breakIt func()) {
 	t.Cleanup(func() {
 		r.Close()
 		// If the kernel has something of it, Close lets the descriptor be.
-		if name, _ := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)); name == "/dev/null" {
-			syscall.Close(fd)
+		for _, fd := range fds {
+			if name, _ := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)); name == "/dev/null" {
+				syscall.Close(fd)
+			}
 		}
 	})
 	return r, func() {
-		if err := syscall.Dup3(int(null.Fd()), fd, syscall.O_CLOEXEC); err != nil {
-			t.Error(err)
+		for _, fd := range fds {
+			if err := syscall.Dup3(int(null.Fd()), fd, syscall.O_CLOEXEC); err != nil {
+				t.Error(err)
+			}
 		}
 		null.Close()
 	}

@@ -55,7 +55,7 @@ func (p *promise) begin(o *op) {
 		close(p.done)
 	default:
 		o.done = p.done
-		p.r.watchers.Add(1)
+		o.lane.watchers.Add(1)
 		o.state.Or(hasDone)
 	}
 	p.state.Store(begun)
@@ -156,6 +156,7 @@ func (r *Ring) prepareChain(c *Chain, targets []target, files uint32) ([]*op, er
 			got.h.put()
 		}
 		r.sq.mu.Unlock()
+		r.tickets.put(uint32(len(targets)))
 		r.grant()
 		err := os.NewSyscallError(kinds[c.calls[i].kind].name, t.h.closedError())
 		return nil, fmt.Errorf("rio: Chain.Submit: operation %d: %w", i+1, err)

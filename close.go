@@ -1,6 +1,7 @@
 package rio
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"sync"
@@ -20,21 +21,20 @@ func (r *Ring) Close() error {
 
 func (r *Ring) shut() error {
 	r.lock()
-	r.sq.refusal = ErrClosed
+	r.sq.refusal = ErrClosed // which is what lanes that are being opened will say
 	for r.tickets.first != nil {
 		r.dismiss(errCanceled)
 	}
-	var idle *op
-	if r.inFlightLocked() > 0 && r.broken() == nil {
-		idle = &op{ring: r, bits: bitWaiter}
-		idle.claim(0)
-		r.cq.idle = idle
-	}
 	r.unlock()
-	r.flush()
+	var idles []*op
+	for l := range r.lanes() {
+		if o := l.refuseAll(); o != nil {
+			idles = append(idles, o)
+		}
+	}
 	r.cancelWhere(isRingClosed, func(o *op) bool { return o.bits&bitBounded == 0 })
-	if idle != nil {
-		r.await(idle, nil)
+	for _, o := range idles {
+		o.lane.await(o, nil)
 	}
 	if r.broken() == nil {
 		r.orphans.closeAll()
@@ -43,14 +43,9 @@ func (r *Ring) shut() error {
 	<-r.sweeperGone
 	r.k.Event.Close()
 	<-r.reaperGone
-	r.gone.Store(true)
-	for r.calls.Load()&(1<<callShift-1) != 0 {
-		runtime.Gosched()
+	for l := range r.lanes() {
+		l.leave()
 	}
-	r.follow()
-	r.cq.mu.Lock()
-	r.cq.gone = true
-	r.cq.mu.Unlock()
 	if r.profile != nil {
 		r.profile.write(r)
 	}
@@ -60,7 +55,37 @@ func (r *Ring) shut() error {
 		wrecks.mu.Unlock()
 		return r.broken()
 	}
-	return r.k.Close()
+	var err error
+	for l := range r.lanes() {
+		err = errors.Join(err, l.k.Close())
+	}
+	return err
+}
+
+// refuseAll lets nothing more be started on l. What it returns, if anything is in flight, is done when nothing is.
+func (l *lane) refuseAll() (idle *op) {
+	l.lock()
+	l.sq.refusal = ErrClosed
+	if l.inFlightLocked() > 0 && l.ring.broken() == nil {
+		idle = &op{lane: l, bits: bitWaiter}
+		idle.claim(0)
+		l.cq.idle = idle
+	}
+	l.unlock()
+	l.flush()
+	return idle
+}
+
+// leave waits until nobody uses l's kernel ring, and lets nobody do so again.
+func (l *lane) leave() {
+	l.gone.Store(true)
+	for l.calls.Load()&(1<<callShift-1) != 0 {
+		runtime.Gosched()
+	}
+	l.follow()
+	l.cq.mu.Lock()
+	l.cq.gone = true
+	l.cq.mu.Unlock()
 }
 
 // wrecks are closed Rings that broke with something in flight: the kernel may have some of it, so their memory stays.
@@ -80,8 +105,23 @@ func (r *Ring) fail(errno syscall.Errno) {
 	if r.sq.refusal == nil {
 		r.sq.refusal = err
 	}
-	for i := range r.table {
-		o := r.table[i].op
+	for r.tickets.first != nil {
+		r.dismiss(errCanceled)
+	}
+	r.unlock()
+	for l := range r.lanes() {
+		l.lose(err, errno)
+	}
+}
+
+// lose resolves everything that is in flight on l, as lost.
+func (l *lane) lose(err error, errno syscall.Errno) {
+	l.lock()
+	if l.sq.refusal == nil {
+		l.sq.refusal = err
+	}
+	for i := range l.table {
+		o := l.table[i].op
 		if o == nil || o.fate&fateLost != 0 || o.state.Load()&isHanded != 0 {
 			continue
 		}
@@ -90,19 +130,16 @@ func (r *Ring) fail(errno syscall.Errno) {
 			o.h.put()
 		}
 		if o.state.Load()&isCancelled != 0 {
-			r.cancelling.Add(-1)
+			l.cancelling.Add(-1)
 		}
-		r.tell(o, -int32(errno))
+		l.tell(o, -int32(errno))
 	}
-	for r.tickets.first != nil {
-		r.dismiss(errCanceled)
+	if l.cq.idle != nil {
+		l.cq.idle.resolve(0)
+		l.cq.idle = nil
 	}
-	if r.cq.idle != nil {
-		r.cq.idle.resolve(0)
-		r.cq.idle = nil
-	}
-	r.unlock()
-	r.follow()
+	l.unlock()
+	l.follow()
 }
 
 // broken returns what broke the ring, if anything has.

@@ -86,12 +86,12 @@ func (c Completion[T]) Wait() (v T, err error) {
 	}
 	phase, done := o.seize(gen)
 	if !done {
-		o.ring.help() // it needs no claim, and mostly is enough
+		o.lane.help(o) // it needs no claim, and mostly is enough
 		if phase, done = o.seize(gen); !done {
 			if !o.claim(gen) {
 				return v, ErrWaited
 			}
-			o.ring.linger(o, nil)
+			o.lane.linger(o, nil)
 			phase = o.retire()
 		}
 	}
@@ -111,9 +111,9 @@ func (c Completion[T]) WaitContext(ctx context.Context) (v T, err error) {
 	if !o.claim(gen) {
 		return v, ErrWaited
 	}
-	if !o.ring.await(o, ctx) {
-		o.ring.cancel(o, gen, 0)
-		o.ring.await(o, nil)
+	if !o.lane.await(o, ctx) {
+		o.lane.cancel(o, gen, 0)
+		o.lane.await(o, nil)
 		if o.res == errCanceled && o.state.Load()&(isRingClosed|isFileClosed) == 0 {
 			take[T](o, o.retire())
 			return v, ctx.Err()
@@ -131,8 +131,8 @@ func (c Completion[T]) TryWait() (v T, ok bool, err error) {
 	}
 	phase, same := o.current(gen)
 	if same && phase&isDone == 0 {
-		o.ring.flush()
-		o.ring.reap()
+		o.lane.flush()
+		o.lane.reap()
 		phase, same = o.current(gen)
 	}
 	if same && phase&(isDone|isClaimed) == 0 {
@@ -156,7 +156,7 @@ func (c pending) cancel() error {
 		return err
 	}
 	if err == nil {
-		o.ring.cancel(o, gen, 0)
+		o.lane.cancel(o, gen, 0)
 	}
 	return nil
 }
@@ -174,6 +174,6 @@ func take[T any](o *op, phase uint64) (v T, err error) {
 			*p, err = o.x.conn.accepted(&o.x.sa)
 		}
 	}
-	o.ring.recycle(o)
+	o.lane.recycle(o)
 	return v, err
 }

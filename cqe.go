@@ -15,113 +15,116 @@ type entry struct {
 // controlData is the user_data of requests that belong to no operation: cancels.
 const controlData = 1<<64 - 1
 
-func (r *Ring) userData(o *op) uint64 {
-	return uint64(r.table[o.place].gen)<<32 | uint64(o.place)
+func (l *lane) userData(o *op) uint64 {
+	return uint64(l.table[o.place].gen)<<32 | uint64(o.place)
 }
 
 // reap reads every CQE that is there, resolves what they end, and starts what was waiting for that. It reports whether
 // there were any.
-func (r *Ring) reap() bool {
-	r.cq.mu.Lock()
-	n := r.drain()
-	r.cqUnlock()
-	r.follow()
+func (l *lane) reap() bool {
+	l.cq.mu.Lock()
+	n := l.drain()
+	l.cqUnlock()
+	l.follow()
 	return n > 0
 }
 
 // arm makes sure that the reaper hears of the next CQE. The notification goes on before the queue is looked at once
 // more: the other way round, a CQE could come in between, and nobody would hear of it.
-func (r *Ring) arm() {
-	r.cq.mu.Lock()
-	if !r.cq.gone {
-		r.k.CQ.Notify(true)
-		r.armed.Store(true)
+func (l *lane) arm() {
+	l.cq.mu.Lock()
+	if !l.cq.gone {
+		l.k.CQ.Notify(true)
+		l.armed.Store(true)
 	}
-	r.drain()
-	r.cqUnlock()
-	r.follow()
+	l.drain()
+	l.cqUnlock()
+	l.follow()
 }
 
 // disarm ends that.
-func (r *Ring) disarm() {
-	r.cq.mu.Lock()
-	if !r.cq.gone {
-		r.armed.Store(false)
-		r.k.CQ.Notify(false)
+func (l *lane) disarm() {
+	l.cq.mu.Lock()
+	if !l.cq.gone {
+		l.armed.Store(false)
+		l.k.CQ.Notify(false)
 	}
-	r.cqUnlock()
+	l.cqUnlock()
 }
 
 // cqUnlock shows the tickets that came back to those who take them, and unlocks cq.mu.
-func (r *Ring) cqUnlock() {
-	r.tickets.publish()
-	w := &r.cq.work
-	if len(w.again)+len(w.ready)+len(w.handed)+len(w.lent) > 0 || w.kick {
-		r.todo.Store(true)
+func (l *lane) cqUnlock() {
+	if n := l.cq.freed; n > 0 {
+		l.cq.freed = 0
+		l.ring.tickets.put(n)
 	}
-	r.cq.mu.Unlock()
+	w := &l.cq.work
+	if len(w.again)+len(w.ready)+len(w.handed)+len(w.lent)+len(w.gates) > 0 || w.kick {
+		l.todo.Store(true)
+	}
+	l.cq.mu.Unlock()
 }
 
 // lock takes both locks, in their order: whoever reads the CQ holds cq.mu and never takes sq.mu.
-func (r *Ring) lock() {
-	r.sq.mu.Lock()
-	r.cq.mu.Lock()
+func (l *lane) lock() {
+	l.sq.mu.Lock()
+	l.cq.mu.Lock()
 }
 
-func (r *Ring) unlock() {
-	r.cqUnlock()
-	r.sq.mu.Unlock()
+func (l *lane) unlock() {
+	l.cqUnlock()
+	l.sq.mu.Unlock()
 }
 
 // drain reads the CQ once. Under cq.mu; it takes no other lock, and leaves what needs one to follow.
-func (r *Ring) drain() uint32 {
-	if r.cq.gone {
+func (l *lane) drain() uint32 {
+	if l.cq.gone {
 		return 0
 	}
-	q := &r.k.CQ
+	q := &l.k.CQ
 	n := q.Ready()
 	if uring.Race {
-		r.edge.Load() // from who wrote the table: the detector sees no edge through the kernel
+		l.edge.Load() // from who wrote the table: the detector sees no edge through the kernel
 	}
 	for range n {
 		if c := q.Next(); c.UserData != controlData {
-			r.arrive(c)
+			l.arrive(c)
 		}
 	}
 	if n > 0 {
 		q.Done()
 	}
-	if r.k.SQ.Overflown() {
-		r.cq.work.kick = true
+	if l.k.SQ.Overflown() {
+		l.cq.work.kick = true
 	}
 	return n
 }
 
 // arrive deals with one CQE. Under cq.mu.
-func (r *Ring) arrive(c uring.CQE) {
+func (l *lane) arrive(c uring.CQE) {
 	place := uint32(c.UserData)
-	if uint64(place) >= uint64(len(r.table)) || r.table[place].gen != uint32(c.UserData>>32) || r.table[place].op == nil {
+	if uint64(place) >= uint64(len(l.table)) || l.table[place].gen != uint32(c.UserData>>32) || l.table[place].op == nil {
 		panic("rio: a CQE arrived for an operation that is not in flight")
 	}
-	o := r.table[place].op
+	o := l.table[place].op
 	switch {
 	case o.fate&fateLost != 0:
 		if o.kind == kindAccept && c.Res >= 0 {
 			uring.CloseFD(int(c.Res))
 		}
-		r.letGo(o) // its waiter has had an error already
+		l.letGo(o) // its waiter has had an error already
 	case o.fate&fateAbsorb != 0:
 		o.fate &^= fateAbsorb
-		r.settle(o.in, true)
-	case (c.Res < 0 || o.fate&fatePolling != 0) && r.again(o, c.Res):
-		r.cq.work.again = append(r.cq.work.again, o)
+		l.settle(o.in, true)
+	case (c.Res < 0 || o.fate&fatePolling != 0) && l.again(o, c.Res):
+		l.cq.work.again = append(l.cq.work.again, o)
 	default:
-		r.finish(o, c.Res)
+		l.finish(o, c.Res)
 	}
 }
 
 // finish ends o with res: the kernel has nothing of it any more. Under cq.mu.
-func (r *Ring) finish(o *op, res int32) {
+func (l *lane) finish(o *op, res int32) {
 	if o.fate&fateLost != 0 {
 		return // its waiter has had an error already
 	}
@@ -133,36 +136,36 @@ func (r *Ring) finish(o *op, res int32) {
 	}
 	phase := o.state.Load()
 	if phase&isCancelled != 0 {
-		r.cancelling.Add(-1)
+		l.cancelling.Add(-1)
 		switch syscall.Errno(-res) {
 		case syscall.EINTR, syscall.EAGAIN, syscall.EINPROGRESS, syscall.EALREADY:
 			res = errCanceled // it has not happened, and would have been started again
 		}
 	}
-	if o.bits&bitLinked != 0 || o.then != nil || r.link.op == o {
-		r.pass(o, o.full(res))
+	if o.bits&bitLinked != 0 || o.then != nil || l.link.op == o {
+		l.pass(o, o.full(res))
 	}
 	switch {
 	case o.kind == kindAccept && res >= 0:
-		o.x.conn.arrive(r, int(res), o)
-	case (o.kind == kindFsync || o.kind == kindFdatasync) && res < 0 && o.h != nil:
+		o.x.conn.arrive(l.ring, int(res), o)
+	case (o.kind == kindFsync || o.kind == kindFdatasync || o.kind == kindSyncRange) && res < 0 && o.h != nil:
 		o.h.noteSync(syscall.Errno(-res))
 	}
-	r.letGo(o)
-	if r.profile != nil {
-		r.profile.note(o, r)
+	l.letGo(o)
+	if l.ring.profile != nil {
+		l.ring.profile.note(o, l.ring)
 	}
 	if o.bits&bitFixed != 0 {
 		// Who waits for it may close the file, and expects it to be closed then.
 		o.state.Or(isHanded)
-		r.cq.work.lent = append(r.cq.work.lent, loan{o, res})
+		l.cq.work.lent = append(l.cq.work.lent, loan{o, res})
 		return
 	}
-	r.tell(o, res)
+	l.tell(o, res)
 }
 
 // pass tells those that are linked behind o how it ended. Under cq.mu.
-func (r *Ring) pass(o *op, full bool) {
+func (l *lane) pass(o *op, full bool) {
 	if o.bits&bitLinked != 0 {
 		if !full {
 			o.next.fate |= fateBroken
@@ -170,39 +173,40 @@ func (r *Ring) pass(o *op, full bool) {
 		o.next, o.bits = nil, o.bits&^bitLinked
 	}
 	if o.then != nil {
-		r.settle(o.then, full)
+		l.settle(o.then, full)
 		o.then = nil
 	}
-	if r.link.op == o {
-		r.link.op, r.link.failed = nil, !full
+	if l.link.op == o {
+		l.link.op, l.link.failed = nil, !full
 	}
 }
 
 // letGo takes o out of the table and gives back all that it held. Under cq.mu.
-func (r *Ring) letGo(o *op) {
+func (l *lane) letGo(o *op) {
 	if o.addr != (uring.Addr{}) {
 		o.pins.Release()
 	}
 	if o.h != nil && o.fate&fateLost == 0 {
 		o.h.put()
 	}
-	r.table[o.place].op = nil
+	l.table[o.place].op = nil
 	if o.bits&bitQuiet != 0 {
-		r.spare = append(r.spare, o.place)
-		r.cq.quiet++
+		l.spare = append(l.spare, o.place)
+		l.cq.quiet++
 	} else {
-		r.tickets.put(o.place)
-		r.cq.completed++
+		l.places.put(o.place)
+		l.cq.freed++
+		l.cq.completed++
 		if o.epoch != nil {
 			o.epoch.finished++
 			o.epoch = nil
-			if len(r.cq.epochs) > 1 {
-				r.passEpochs()
+			if len(l.cq.epochs) > 1 {
+				l.passEpochs()
 			}
 		}
 	}
-	if r.cq.idle != nil && r.inFlightLocked() == 0 {
-		r.cq.idle.resolve(0)
-		r.cq.idle = nil
+	if l.cq.idle != nil && l.inFlightLocked() == 0 {
+		l.cq.idle.resolve(0)
+		l.cq.idle = nil
 	}
 }

@@ -63,7 +63,7 @@ func (d *half) strike() {
 	o, gen := d.op, d.gen
 	d.mu.Unlock()
 	if o != nil {
-		o.ring.cancel(o, gen, 0)
+		o.lane.cancel(o, gen, 0)
 	}
 }
 
@@ -99,16 +99,16 @@ func (d *half) run(h *handle, c call) (*op, error) {
 		}
 		o.claim(gen)
 		if d.set(o, gen) {
-			h.r.cancel(o, gen, 0)
+			o.lane.cancel(o, gen, 0)
 		}
-		h.r.await(o, nil)
+		o.lane.await(o, nil)
 		d.set(nil, 0)
 		if o.res != errCanceled || o.state.Load()&(isRingClosed|isFileClosed) != 0 {
 			return o, nil
 		}
 		o.acquire()
 		o.retire()
-		h.r.recycle(o)
+		o.lane.recycle(o)
 		// The deadline has passed, or was moved after it had: look again.
 	}
 }

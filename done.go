@@ -22,11 +22,11 @@ func (c pending) doneSoon() <-chan struct{} {
 	if err != nil {
 		return closedChan
 	}
-	r := o.ring
-	ch := o.doneChan(gen, r)
-	r.flush()
-	if !r.leader.Load() {
-		r.arm()
+	l := o.lane
+	ch := o.doneChan(gen, l.ring)
+	l.flush()
+	if l.leaders.Load() == 0 {
+		l.arm()
 	}
 	return ch
 }
@@ -67,7 +67,7 @@ func (o *op) doneChan(gen uint64, r *Ring) chan struct{} {
 			o.done = fresh
 		}
 		if o.state.CompareAndSwap(s, s|hasDone) {
-			r.watchers.Add(1)
+			o.lane.watchers.Add(1)
 			return fresh
 		}
 	}

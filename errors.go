@@ -37,7 +37,7 @@ func badArg(op, cause string) error { return fmt.Errorf("rio: %s: %s: %w", op, c
 func (o *op) error(phase uint64) error {
 	name, errno := kinds[o.kind].name, syscall.Errno(-o.res)
 	if o.fate&fateLost != 0 {
-		return o.ring.broken()
+		return o.lane.ring.broken()
 	}
 	if errno == syscall.ECANCELED {
 		switch {

@@ -17,7 +17,7 @@ func (f *File) do(op string, c *call) (int, error) {
 	o, gen, err := f.r.begin(c, None)
 	if err == nil {
 		o.claim(gen)
-		f.r.await(o, nil)
+		o.lane.await(o, nil)
 		var n int
 		if n, err = take[int](o, o.retire()); err == nil {
 			return n, nil

@@ -4,6 +4,7 @@ package rio
 type work struct {
 	again  []*op    // to be started once more
 	ready  []*group // wait for nothing any more
+	gates  []*group // of the first lane, waited for what a side lane had
 	handed []handed // results on their way to a witness
 	lent   []loan   // ended, their files still to be taken out of the table
 	kick   bool     // the kernel keeps CQEs back that found no room
@@ -22,71 +23,72 @@ type loan struct {
 }
 
 // follow does what reading the CQ has left behind, and gives tickets that came back to those in line. No lock is held.
-func (r *Ring) follow() {
-	for r.todo.Load() {
-		r.todo.Store(false)
-		r.lock()
-		w := r.cq.work
-		r.cq.work = work{}
+func (l *lane) follow() {
+	for l.todo.Load() {
+		l.todo.Store(false)
+		l.lock()
+		w := l.cq.work
+		l.cq.work = work{}
 		for len(w.ready) > 0 {
 			for _, g := range w.ready {
-				r.release(g)
+				l.release(g)
 			}
-			w.ready, r.cq.work.ready = r.cq.work.ready, nil
+			w.ready, l.cq.work.ready = l.cq.work.ready, nil
 		}
 		abroad := w.again[:0]
 		for _, o := range w.again {
 			switch {
 			case o.fate&fateLost != 0:
 			case o.state.Load()&isCancelled != 0:
-				r.finish(o, errCanceled)
+				l.finish(o, errCanceled)
 			case o.bits&(bitForeign|bitFixed) == bitForeign:
 				abroad = append(abroad, o)
 			default:
-				r.send(train{first: o, last: o, n: 1})
+				l.send(train{first: o, last: o, n: 1})
 			}
 		}
-		r.unlock()
+		l.unlock()
 		for _, h := range w.handed {
 			h.seen <- h.verdict
 		}
-		r.repay(w.lent)
+		l.ring.openGates(w.gates)
+		l.repay(w.lent)
 		for _, o := range abroad {
-			r.resubmit(o)
+			l.ring.resubmit(o)
 		}
 		if w.kick {
-			r.kick()
+			l.kick()
 		}
-		r.flush()
-		r.cq.mu.Lock()
-		r.drain()
-		r.cqUnlock()
+		l.flush()
+		l.cq.mu.Lock()
+		l.drain()
+		l.cqUnlock()
 	}
-	if r.tickets.waiting.Load() > 0 {
-		r.grant()
+	if l.ring.tickets.waiting.Load() > 0 {
+		l.ring.grant()
 	}
 }
 
 // repay takes lent descriptors back, and resolves the operations on them.
-func (r *Ring) repay(lent []loan) {
+func (l *lane) repay(lent []loan) {
 	if len(lent) == 0 {
 		return
 	}
-	for _, l := range lent {
-		r.takeBack(l.o.x.place)
+	for _, n := range lent {
+		l.ring.takeBack(n.o.x.place)
 	}
-	r.cq.mu.Lock()
-	for _, l := range lent {
-		r.tell(l.o, l.res)
+	l.cq.mu.Lock()
+	for _, n := range lent {
+		l.tell(n.o, n.res)
 	}
-	r.cqUnlock()
+	l.cqUnlock()
 }
 
 // kick makes the kernel write the CQEs that it keeps back.
-func (r *Ring) kick() {
-	if r.use() {
-		r.overflows.Add(1)
-		r.k.Events()
-		r.unuse(1)
+func (l *lane) kick() {
+	if l.use() {
+		l.overflows.Add(1)
+		l.k.Events()
+		l.unuse(1)
 	}
 }

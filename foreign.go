@@ -105,6 +105,7 @@ func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (o *op, ge
 		}
 		t.lent = true
 		r.sq.mu.Unlock()
+		r.tickets.put(1)
 		r.grant()
 	}
 	o = r.prepare(c, nil)

@@ -78,12 +78,9 @@ func (h *handle) close(closeFD func() error) error {
 
 // settle waits until no operation is left. They may still lie in the queue, or need somebody to read their CQE.
 func (h *handle) settle() {
-	h.r.flush()
-	h.r.reap()
-	h.r.watchers.Add(1)
-	defer h.r.watchers.Add(-1)
-	if !h.r.leader.Load() {
-		h.r.arm()
+	for l := range h.r.lanes() {
+		l.watch()
+		defer l.watchers.Add(-1)
 	}
 	for {
 		<-h.idle
@@ -105,7 +102,7 @@ func (h *handle) closedError() error {
 // noteSync keeps the error of a sync: it has lost what it could not write.
 func (h *handle) noteSync(errno syscall.Errno) {
 	switch errno {
-	case syscall.EINVAL, syscall.ECANCELED, syscall.EROFS, syscall.EBADF, syscall.EOPNOTSUPP:
+	case syscall.EINVAL, syscall.ECANCELED, syscall.EROFS, syscall.EBADF, syscall.EOPNOTSUPP, syscall.ESPIPE:
 		return // nothing was lost, or it was no file to sync
 	}
 	h.syncErr.CompareAndSwap(0, int32(errno))

@@ -32,13 +32,14 @@ var kinds = [numKinds]struct {
 	counts bool // its result is a number of bytes: less than asked for is short
 	breaks bool // a failure ends an IO_LINK chain; that of an fsync and its like does not
 	stores bool // the kernel writes to the buffer
+	inline bool // it may end within enter, at the expense of who submits it
 	poll   uring.OpFlags
 }{
-	kindNop:       {name: "nop", op: uring.OpNop, breaks: true},
-	kindRead:      {name: "pread", op: uring.OpRead, counts: true, breaks: true, stores: true, poll: uring.PollIn},
-	kindWrite:     {name: "pwrite", op: uring.OpWrite, counts: true, breaks: true, poll: uring.PollOut},
-	kindReadv:     {name: "preadv", op: uring.OpReadv, counts: true, breaks: true, stores: true, poll: uring.PollIn},
-	kindWritev:    {name: "pwritev", op: uring.OpWritev, counts: true, breaks: true, poll: uring.PollOut},
+	kindNop:       {name: "nop", op: uring.OpNop, breaks: true, inline: true},
+	kindRead:      {name: "pread", op: uring.OpRead, counts: true, breaks: true, stores: true, inline: true, poll: uring.PollIn},
+	kindWrite:     {name: "pwrite", op: uring.OpWrite, counts: true, breaks: true, inline: true, poll: uring.PollOut},
+	kindReadv:     {name: "preadv", op: uring.OpReadv, counts: true, breaks: true, stores: true, inline: true, poll: uring.PollIn},
+	kindWritev:    {name: "pwritev", op: uring.OpWritev, counts: true, breaks: true, inline: true, poll: uring.PollOut},
 	kindFsync:     {name: "fsync", op: uring.OpFsync},
 	kindFdatasync: {name: "fdatasync", op: uring.OpFsync, opf: uring.FsyncDatasync},
 	kindSyncRange: {name: "sync_file_range", op: uring.OpSyncFileRange, opf: uring.SyncRange},

@@ -16,7 +16,7 @@ import (
 // Completion remembers the one it was given, so that it can never see another operation's result.
 type op struct {
 	state atomic.Uint64 // generation<<8 | phase bits
-	ring  *Ring
+	lane  *lane
 	x     *extra
 	h     *handle
 	pins  uring.Pins
@@ -159,7 +159,7 @@ func (o *op) resolve(res int32) {
 			o.wake <- struct{}{}
 		}
 		if done != nil {
-			o.ring.watchers.Add(-1)
+			o.lane.watchers.Add(-1)
 			close(done)
 		}
 		return
@@ -167,7 +167,7 @@ func (o *op) resolve(res int32) {
 }
 
 // recycle gives o, which is retired, back for the next operation.
-func (r *Ring) recycle(o *op) {
+func (l *lane) recycle(o *op) {
 	if o.fate&fateLost != 0 {
 		return // the kernel may still write to what it has pinned
 	}
@@ -179,23 +179,23 @@ func (r *Ring) recycle(o *op) {
 		}
 	}
 	for {
-		top := r.returned.Load()
+		top := l.returned.Load()
 		o.next = top
-		if r.returned.CompareAndSwap(top, o) {
+		if l.returned.CompareAndSwap(top, o) {
 			return
 		}
 	}
 }
 
 // newOp returns an op of a fresh generation. Under sq.mu.
-func (r *Ring) newOp() *op {
-	if r.sq.free == nil {
-		if r.sq.free = r.returned.Swap(nil); r.sq.free == nil {
-			return &op{ring: r}
+func (l *lane) newOp() *op {
+	if l.sq.free == nil {
+		if l.sq.free = l.returned.Swap(nil); l.sq.free == nil {
+			return &op{lane: l}
 		}
 	}
-	o := r.sq.free
-	r.sq.free = o.next
+	o := l.sq.free
+	l.sq.free = o.next
 	o.next = nil
 	return o
 }

@@ -40,57 +40,63 @@ type epoch struct {
 }
 
 // order starts o, which has an Ordering or follows a Link. Under sq.mu.
-func (r *Ring) order(o *op, ord Ordering) {
-	r.cq.mu.Lock()
-	defer r.cqUnlock()
+func (l *lane) order(o *op, ord Ordering) {
+	l.cq.mu.Lock()
+	defer l.cqUnlock()
 	g := &group{train: train{first: o, last: o, n: 1}}
 	o.in = g
-	if ord&Drain != 0 && r.newEpoch(o, g) {
-		g.waits++
+	if ord&Drain != 0 {
+		if l.newEpoch(o, g) {
+			g.waits++
+		}
+		for _, side := range l.ring.sides() {
+			if side.gate(g) {
+				g.waits++
+			}
+		}
 	}
-	l := &r.link
-	if r.sq.follow {
-		g = r.succeed(l, o, g)
+	if l.sq.follow {
+		g = l.succeed(o, g)
 		o.fate |= fateOrdered
 	}
 	if ord&Drain != 0 {
 		o.fate |= fateOrdered
 	}
-	r.sq.follow = ord&Link != 0
-	if r.sq.follow {
-		l.op, l.failed = o, false
-		if g.waits == 0 && !g.doomed && r.mayLink(g) {
-			l.open = g
-			r.heldBack.Store(true)
+	l.setFollow(ord&Link != 0)
+	if l.sq.follow {
+		l.link.op, l.link.failed = o, false
+		if g.waits == 0 && !g.doomed && l.mayLink(g) {
+			l.link.open = g
+			l.heldBack.Store(true)
 			return
 		}
 	}
-	if l.open == g {
-		l.open = nil
+	if l.link.open == g {
+		l.link.open = nil
 	}
 	if g.waits == 0 {
-		r.release(g)
+		l.release(g)
 	}
 }
 
 // succeed puts o, in g, behind the operation that waits for a successor. It returns the group that o is in then.
-func (r *Ring) succeed(l *link, o *op, g *group) *group {
-	p := l.op
-	l.op = nil
+func (l *lane) succeed(o *op, g *group) *group {
+	p := l.link.op
+	l.link.op = nil
 	switch {
 	case p == nil: // it is gone already
-		g.doomed = l.failed
-	case p.in != nil && g.waits == 0 && r.mayLink(p.in):
+		g.doomed = l.link.failed
+	case p.in != nil && g.waits == 0 && l.mayLink(p.in):
 		g = p.in
 		g.last.next, g.last, o.in = o, o, g
 		g.n++
 	default:
 		p.then = g
 		g.waits++
-		if l.open != nil {
-			open := l.open
-			l.open = nil
-			r.release(open)
+		if l.link.open != nil {
+			open := l.link.open
+			l.link.open = nil
+			l.release(open)
 		}
 	}
 	return g
@@ -109,61 +115,103 @@ func (r *Ring) missed(ord Ordering) {
 			r.release(open)
 		}
 		r.link.op, r.link.failed = nil, true
-		r.sq.follow = ord&Link != 0
+		r.setFollow(ord&Link != 0)
 	}
 	r.unlock()
 	r.started()
 }
 
+// setFollow says whether the next operation is a successor, which is started on the first lane then. Under sq.mu.
+func (l *lane) setFollow(follow bool) {
+	if l.sq.follow != follow {
+		l.sq.follow = follow
+		l.ring.following.Store(follow)
+	}
+}
+
 // mayLink reports whether the kernel can be trusted with one more behind the last of g.
-func (r *Ring) mayLink(g *group) bool {
-	return r.k.Links() && g.last.linkable() && g.n < r.k.SQ.Entries()
+func (l *lane) mayLink(g *group) bool {
+	return l.k.Links() && g.last.linkable() && g.n < l.k.SQ.Entries()
 }
 
 // newEpoch begins an epoch with o, unless everything before o has ended.
-func (r *Ring) newEpoch(o *op, g *group) bool {
+func (l *lane) newEpoch(o *op, g *group) bool {
 	o.epoch.started--
 	idle := true
-	for _, e := range r.cq.epochs {
+	for _, e := range l.cq.epochs {
 		idle = idle && e.started == e.finished
 	}
 	if !idle {
 		o.epoch = &epoch{gate: g}
-		r.sq.epoch = o.epoch
-		r.cq.epochs = append(r.cq.epochs, o.epoch)
+		l.sq.epoch = o.epoch
+		l.cq.epochs = append(l.cq.epochs, o.epoch)
 	}
 	o.epoch.started++
 	return !idle
 }
 
+// gate makes g, of the first lane, wait for what was started on the side lane l so far. It reports whether there is any.
+// Under the first lane's locks.
+func (l *lane) gate(g *group) bool {
+	l.lock()
+	defer l.unlock()
+	idle := true
+	for _, e := range l.cq.epochs {
+		idle = idle && e.started == e.finished
+	}
+	if !idle {
+		l.sq.epoch = &epoch{gate: g}
+		l.cq.epochs = append(l.cq.epochs, l.sq.epoch)
+	}
+	return !idle
+}
+
+// openGates tells groups of the first lane that what they waited for on a side lane has ended.
+func (r *Ring) openGates(gates []*group) {
+	if len(gates) == 0 {
+		return
+	}
+	r.lock()
+	for _, g := range gates {
+		r.settle(g, true)
+	}
+	r.unlock()
+	r.follow()
+}
+
 // passEpochs opens the gates of the epochs whose predecessors have all ended. Under cq.mu.
-func (r *Ring) passEpochs() {
-	for len(r.cq.epochs) > 1 && r.cq.epochs[0].started == r.cq.epochs[0].finished {
-		r.cq.epochs = append(r.cq.epochs[:0], r.cq.epochs[1:]...)
-		if e := r.cq.epochs[0]; e.gate != nil {
-			r.settle(e.gate, true)
-			e.gate = nil
+func (l *lane) passEpochs() {
+	for len(l.cq.epochs) > 1 && l.cq.epochs[0].started == l.cq.epochs[0].finished {
+		l.cq.epochs = append(l.cq.epochs[:0], l.cq.epochs[1:]...)
+		e := l.cq.epochs[0]
+		switch {
+		case e.gate == nil:
+		case l == &l.ring.lane:
+			l.settle(e.gate, true)
+		default:
+			l.cq.work.gates = append(l.cq.work.gates, e.gate)
 		}
+		e.gate = nil
 	}
 }
 
 // settle tells g that one of the things it waits for has ended. Under cq.mu.
-func (r *Ring) settle(g *group, ok bool) {
+func (l *lane) settle(g *group, ok bool) {
 	g.waits--
 	g.doomed = g.doomed || !ok
 	if g.waits == 0 {
-		r.cq.work.ready = append(r.cq.work.ready, g)
+		l.cq.work.ready = append(l.cq.work.ready, g)
 	}
 }
 
 // release lets g go, which waits for nothing any more: to the kernel, or to its end.
-func (r *Ring) release(g *group) {
+func (l *lane) release(g *group) {
 	if g.doomed && g.first != nil {
-		r.cut(g, g.first)
+		l.cut(g, g.first)
 	}
 	for o := g.first; o != nil; o = o.next {
 		if o.state.Load()&isCancelled != 0 {
-			r.cut(g, o)
+			l.cut(g, o)
 			break
 		}
 	}
@@ -175,11 +223,11 @@ func (r *Ring) release(g *group) {
 	}
 	t := g.train
 	g.first = nil // it may be let go twice: as ready, and by a successor that came before follow had the locks
-	r.send(t)
+	l.send(t)
 }
 
 // cut ends o, and those linked behind it in g, with ECANCELED.
-func (r *Ring) cut(g *group, o *op) {
+func (l *lane) cut(g *group, o *op) {
 	n := uint32(0)
 	var before *op
 	for p := g.first; p != o; p = p.next {
@@ -189,8 +237,8 @@ func (r *Ring) cut(g *group, o *op) {
 	g.n, g.last = n, before
 	if before == nil {
 		g.first = nil
-		if r.link.open == g {
-			r.link.open = nil
+		if l.link.open == g {
+			l.link.open = nil
 		}
 	} else {
 		before.next = nil
@@ -199,7 +247,7 @@ func (r *Ring) cut(g *group, o *op) {
 		next := o.next
 		o.next, o.in = nil, nil
 		o.bits &^= bitLinked
-		r.finish(o, errCanceled)
+		l.finish(o, errCanceled)
 		o = next
 	}
 }

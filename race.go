@@ -1,6 +1,10 @@
 package rio
 
-import "github.com/seed-9c58b644/rio/internal/uring"
+import (
+	"sync"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
 
 // The race detector sees nothing of what the kernel does to a buffer, so under -race each operation has a witness: a
 // goroutine that is born when the operation starts, and tells the detector of the kernel's access once the CQE is there.
@@ -22,7 +26,7 @@ func (o *op) startWitness(c *call) {
 	if bufs == nil {
 		bufs = [][]byte{c.buf}
 	}
-	seen := o.ring.newSeen()
+	seen := o.lane.ring.newSeen()
 	o.seen = seen
 	stores, listens := k.stores, k.stores || c.kind == kindAccept
 	go func() {
@@ -37,7 +41,7 @@ func (o *op) startWitness(c *call) {
 			uring.RaceJoin() // what the sender did before it sent is seen, as with package net
 		}
 		uring.RaceRelease(&o.edge)
-		uring.RaceRelease(&o.ring.ordered)
+		uring.RaceRelease(&o.lane.ring.ordered)
 		uring.RaceBlind(func() {
 			if v.before != nil {
 				<-v.before
@@ -58,16 +62,29 @@ func raceStart(k kind) {
 }
 
 // tell resolves o, by way of its witness if it has one. Under cq.mu.
-func (r *Ring) tell(o *op, res int32) {
+func (l *lane) tell(o *op, res int32) {
 	if o.seen == nil {
 		o.resolve(res)
 		return
 	}
 	o.state.Or(isHanded)
-	v := verdict{res: res, before: r.cq.turn, turn: r.newChan()}
-	r.cq.turn = v.turn
-	r.cq.work.handed = append(r.cq.work.handed, handed{o.seen, v})
+	v := verdict{res: res, turn: l.ring.newChan()}
+	v.before = l.ring.turns.take(v.turn)
+	l.cq.work.handed = append(l.cq.work.handed, handed{o.seen, v})
 	o.seen = nil
+}
+
+// turns is the line that the witnesses of all lanes stand in.
+type turns struct {
+	mu   sync.Mutex
+	last chan struct{} // of the witness before the next one
+}
+
+func (t *turns) take(turn chan struct{}) (before chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before, t.last = t.last, turn
+	return before
 }
 
 // newSeen returns a channel that was made where the Ring was; see mint.
@@ -98,7 +115,7 @@ func (o *op) acquire() {
 	if uring.Race {
 		uring.RaceAcquire(&o.edge)
 		if o.fate&fateOrdered != 0 {
-			uring.RaceAcquire(&o.ring.ordered)
+			uring.RaceAcquire(&o.lane.ring.ordered)
 		}
 	}
 }

@@ -14,7 +14,7 @@ func (r *Ring) begin(c *call, ord Ordering) (o *op, gen uint64, err error) {
 		return nil, 0, err
 	}
 	if c.kind == kindNop && ord == None {
-		return r.beginOn(nil, c, None) // there is nothing to check or to find
+		return r.route(c.kind, nil, None).beginOn(nil, c, None) // there is nothing to check or to find
 	}
 	if err := c.check(ord); err != nil {
 		return nil, 0, err
@@ -29,18 +29,18 @@ func (r *Ring) begin(c *call, ord Ordering) (o *op, gen uint64, err error) {
 	if foreign != nil {
 		return r.beginForeign(c, foreign, ord)
 	}
-	return r.beginOn(h, c, ord)
+	return r.route(c.kind, h, ord).beginOn(h, c, ord)
 }
 
 // beginOn is begin for a handle of the ring's own, or for no file at all.
-func (r *Ring) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err error) {
+func (l *lane) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err error) {
 	if h != nil {
 		if c.plain = c.plain || h.socket; c.kind == kindConnect {
 			err = h.domain(c)
 		}
 	}
 	if err == nil {
-		err = r.enroll(c)
+		err = l.enroll(c)
 	}
 	if err != nil {
 		return nil, 0, err
@@ -48,58 +48,66 @@ func (r *Ring) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err
 	// Not before it has its ticket, because Close waits for what has got the handle; and under the lock, because what
 	// Close cancels is what it finds in the table.
 	if h != nil && !h.get() {
-		r.sq.mu.Unlock()
-		r.grant()
+		l.sq.mu.Unlock()
+		l.ring.giveBack(c)
 		return nil, 0, os.NewSyscallError(kinds[c.kind].name, h.closedError())
 	}
-	o = r.prepare(c, h)
+	o = l.prepare(c, h)
 	gen = o.gen()
-	r.place(o, ord, c.quiet || c.alone)
-	r.sq.mu.Unlock()
-	r.started()
+	l.place(o, ord, c.quiet || c.alone)
+	l.sq.mu.Unlock()
+	l.started()
 	return o, gen, nil
 }
 
 // place puts o among what was started before it. alone says that it is nobody's successor. Under sq.mu.
-func (r *Ring) place(o *op, ord Ordering, alone bool) {
-	r.join(o)
-	if ord == None && (!r.sq.follow || alone) {
-		r.send(train{first: o, last: o, n: 1})
+func (l *lane) place(o *op, ord Ordering, alone bool) {
+	l.join(o)
+	if ord == None && (!l.sq.follow || alone) {
+		l.send(train{first: o, last: o, n: 1})
 	} else {
-		r.order(o, ord)
+		l.order(o, ord)
 	}
 }
 
 // join counts o among what a Drain waits for. That is done where it goes among the others, lest an operation that is still
 // being prepared waits for one that waits for it.
-func (r *Ring) join(o *op) {
+func (l *lane) join(o *op) {
 	if o.bits&bitQuiet == 0 {
-		o.epoch = r.sq.epoch
+		o.epoch = l.sq.epoch
 		o.epoch.started++
 	}
 }
 
 // enroll returns with sq.mu held, and a ticket to be had, unless there is an error.
-func (r *Ring) enroll(c *call) error {
-	r.sq.mu.Lock()
-	t := &r.tickets
-	if r.sq.refusal == nil && (c.quiet || t.first == nil && t.free() > 0) {
+func (l *lane) enroll(c *call) error {
+	l.sq.mu.Lock()
+	if l.sq.refusal == nil && (c.quiet || l.ring.tickets.take(1)) {
 		return nil
 	}
-	err := r.sq.refusal
-	r.sq.mu.Unlock()
+	err := l.sq.refusal
+	l.sq.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	return r.admit(1, 0)
+	if err = l.ring.admit(1, 0); err != nil || l == &l.ring.lane {
+		return err
+	}
+	l.ring.sq.mu.Unlock()
+	l.sq.mu.Lock()
+	if err = l.sq.refusal; err != nil {
+		l.sq.mu.Unlock()
+		l.ring.giveBack(c)
+	}
+	return err
 }
 
 // refuse says why nothing can be started any more. Under sq.mu.
-func (r *Ring) refuse() error { return r.sq.refusal }
+func (l *lane) refuse() error { return l.sq.refusal }
 
 // prepare writes c into an op and that into the table. Under sq.mu; there is a ticket.
-func (r *Ring) prepare(c *call, h *handle) *op {
-	o := r.newOp()
+func (l *lane) prepare(c *call, h *handle) *op {
+	o := l.newOp()
 	o.kind, o.bits, o.fate, o.tries, o.h = c.kind, 0, 0, 0, h
 	o.fd, o.addr, o.off, o.n, o.opf, o.epoch = -1, uring.Addr{}, 0, 0, 0, nil
 	if h != nil {
@@ -111,19 +119,19 @@ func (r *Ring) prepare(c *call, h *handle) *op {
 	o.fill(c)
 	if c.quiet {
 		o.bits |= bitQuiet
-		r.cq.mu.Lock()
-		o.place = r.placeQuiet()
-		r.cqUnlock()
-		r.sq.quiet++
+		l.cq.mu.Lock()
+		o.place = l.placeQuiet()
+		l.cqUnlock()
+		l.sq.quiet++
 	} else {
-		o.place = r.tickets.take()
-		r.sq.started++
+		o.place = l.places.take()
+		l.sq.started++
 	}
-	e := &r.table[o.place]
+	e := &l.table[o.place]
 	e.op = o
 	e.gen++
-	if r.profile != nil {
-		o.began = int64(time.Since(r.born))
+	if p := l.ring.profile; p != nil {
+		o.began = int64(time.Since(l.ring.born))
 	}
 	if uring.Race {
 		raceStart(c.kind)
@@ -140,42 +148,42 @@ type train struct {
 
 // send writes t's SQEs and publishes them, all at once: the kernel's own tail moves when the last one is written. What
 // finds no room goes out with the next flush. Under sq.mu.
-func (r *Ring) send(t train) {
-	if len(r.sq.backlog) > 0 || !r.k.SQ.Has(t.n) {
-		r.sq.backlog = append(r.sq.backlog, t)
-		r.heldBack.Store(true)
-		r.crowded.Store(true)
+func (l *lane) send(t train) {
+	if len(l.sq.backlog) > 0 || !l.k.SQ.Has(t.n) {
+		l.sq.backlog = append(l.sq.backlog, t)
+		l.heldBack.Store(true)
+		l.crowded.Store(true)
 		return
 	}
-	r.write(t)
+	l.write(t)
 }
 
-func (r *Ring) write(t train) {
+func (l *lane) write(t train) {
 	for o := t.first; o != t.last; o = o.next {
 		o.bits |= bitLinked
-		o.fillSQE(r.k.SQ.Claim(), r.userData(o))
+		o.fillSQE(l.k.SQ.Claim(), l.userData(o))
 	}
 	t.last.bits &^= bitLinked
-	t.last.fillSQE(r.k.SQ.Claim(), r.userData(t.last))
-	r.publish(t.n)
+	t.last.fillSQE(l.k.SQ.Claim(), l.userData(t.last))
+	l.publish(t.n)
 }
 
 // publish shows the kernel n more SQEs. Under sq.mu.
-func (r *Ring) publish(n uint32) {
+func (l *lane) publish(n uint32) {
 	if uring.Race {
-		r.edge.Add(1)
+		l.edge.Add(1)
 	}
-	r.sq.written += uint64(n)
-	r.k.SQ.Publish()
+	l.sq.written += uint64(n)
+	l.k.SQ.Publish()
 }
 
 // started is called after something was sent, without locks: the sweeper may have to be woken, room to be made.
-func (r *Ring) started() {
-	if r.asleep.Load() {
-		r.nudge()
+func (l *lane) started() {
+	if l.ring.asleep.Load() {
+		l.ring.nudge()
 	}
-	if r.crowded.Load() {
-		r.flush()
+	if l.crowded.Load() {
+		l.flush()
 	}
-	r.follow()
+	l.follow()
 }

@@ -17,26 +17,40 @@ func (r *Ring) Stats() Stats {
 	if r == nil || r.k == nil {
 		return Stats{}
 	}
-	r.lock()
-	defer r.unlock()
-	written := r.sq.written
-	if !r.cq.gone {
-		written -= uint64(r.k.SQ.Pending())
+	r.sq.mu.Lock()
+	s := Stats{Capacity: int(r.tickets.all), Waits: r.tickets.waits}
+	r.sq.mu.Unlock()
+	for l := range r.lanes() {
+		l.add(&s)
 	}
-	return Stats{
-		InFlight: int(r.sq.started - r.cq.completed), Capacity: len(r.tickets.places),
-		Started: r.sq.started + r.sq.quiet, Completed: r.cq.completed + r.cq.quiet,
-		Enters: r.calls.Load() >> callShift, Submitted: written, Waits: r.tickets.waits, Overflows: r.overflows.Load(),
+	return s
+}
+
+func (l *lane) add(s *Stats) {
+	l.lock()
+	defer l.unlock()
+	written := l.sq.written
+	if !l.cq.gone {
+		written -= uint64(l.k.SQ.Pending())
 	}
+	s.InFlight += int(l.sq.started - l.cq.completed)
+	s.Started += l.sq.started + l.sq.quiet
+	s.Completed += l.cq.completed + l.cq.quiet
+	s.Enters += l.calls.Load() >> callShift
+	s.Submitted += written
+	s.Overflows += l.overflows.Load()
 }
 
 // inFlight counts all that is in flight, with or without a Completion.
-func (r *Ring) inFlight() uint64 {
-	r.lock()
-	defer r.unlock()
-	return r.inFlightLocked()
+func (r *Ring) inFlight() (n uint64) {
+	for l := range r.lanes() {
+		l.lock()
+		n += l.inFlightLocked()
+		l.unlock()
+	}
+	return n
 }
 
-func (r *Ring) inFlightLocked() uint64 {
-	return r.sq.started + r.sq.quiet - r.cq.completed - r.cq.quiet
+func (l *lane) inFlightLocked() uint64 {
+	return l.sq.started + l.sq.quiet - l.cq.completed - l.cq.quiet
 }

@@ -170,7 +170,8 @@ func TestOneEnterSubmitsAll(t *testing.T) {
 		}
 		best = min(best, ring.Stats().Enters-before)
 	}
-	if best != 1 {
+	lanes, _ := strconv.ParseUint(os.Getenv("RIO_TEST_LANES"), 10, 64) // each has an enter of its own
+	if best != 1+lanes {
 		t.Errorf("64 NOPs took %d enters at best", best)
 	}
 }

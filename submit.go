@@ -9,66 +9,67 @@ import (
 
 // flush hands everything to the kernel that was started so far. What another flush is about to submit counts as
 // submitted: it makes its system call before it does anything else.
-func (r *Ring) flush() {
-	if !r.use() {
+func (l *lane) flush() {
+	if !l.use() {
 		return
 	}
 	enters := 0
 	for {
-		crowd := r.heldBack.Load() && r.unhold()
-		t := r.k.SQ.Tail()
-		if t == r.flushed.Load() && !crowd || r.broken() != nil {
+		crowd := l.heldBack.Load() && l.unhold()
+		t := l.k.SQ.Tail()
+		if t == l.flushed.Load() && !crowd || l.ring.broken() != nil {
 			break
 		}
-		r.flushed.Store(t)
-		enters += r.submit(t)
+		l.flushed.Store(t)
+		l.meet()
+		enters += l.submit(t)
 		if !crowd {
 			break
 		}
 	}
-	r.unuse(enters)
+	l.unuse(enters)
 }
 
 // unhold publishes what is held back for a successor that has not come, and what found no room. It reports whether
 // some of that still doesn't.
-func (r *Ring) unhold() (crowd bool) {
-	r.lock()
-	defer r.unlock()
-	r.heldBack.Store(false)
-	if g := r.link.open; g != nil {
-		r.link.open = nil
-		r.release(g)
+func (l *lane) unhold() (crowd bool) {
+	l.lock()
+	defer l.unlock()
+	l.heldBack.Store(false)
+	if g := l.link.open; g != nil {
+		l.link.open = nil
+		l.release(g)
 	}
 	n := 0
-	for _, t := range r.sq.backlog {
-		if !r.k.SQ.Has(t.n) {
+	for _, t := range l.sq.backlog {
+		if !l.k.SQ.Has(t.n) {
 			break
 		}
-		r.write(t)
+		l.write(t)
 		n++
 	}
-	r.sq.backlog = append(r.sq.backlog[:0], r.sq.backlog[n:]...)
-	crowd = len(r.sq.backlog) > 0
-	r.crowded.Store(crowd)
+	l.sq.backlog = append(l.sq.backlog[:0], l.sq.backlog[n:]...)
+	crowd = len(l.sq.backlog) > 0
+	l.crowded.Store(crowd)
 	if crowd {
-		r.heldBack.Store(true)
+		l.heldBack.Store(true)
 	}
 	return crowd
 }
 
 // submit enters the kernel until it has taken everything up to tail, and returns how often. The caller uses the ring.
-func (r *Ring) submit(tail uint32) (enters int) {
-	if r.k.Flags&uring.SetupSQPoll != 0 {
-		return r.wakeThread()
+func (l *lane) submit(tail uint32) (enters int) {
+	if l.k.Flags&uring.SetupSQPoll != 0 {
+		return l.wakeThread()
 	}
 	var p patience
-	for !r.k.SQ.Passed(tail) {
-		n, errno := r.k.Submit()
+	for !l.k.SQ.Passed(tail) {
+		n, errno := l.k.Submit()
 		enters++
-		if r.profile != nil {
-			r.profile.batches.note(n)
+		if l.ring.profile != nil {
+			l.ring.profile.batches.note(n)
 		}
-		if (errno != 0 || n == 0) && !p.endure(r, errno) {
+		if (errno != 0 || n == 0) && !p.endure(l, errno) {
 			break
 		}
 	}
@@ -76,22 +77,22 @@ func (r *Ring) submit(tail uint32) (enters int) {
 }
 
 // wakeThread makes the SQPOLL thread look, and waits for room if that has run out.
-func (r *Ring) wakeThread() (enters int) {
-	if r.k.SQ.NeedWakeup() {
-		r.k.Submit()
+func (l *lane) wakeThread() (enters int) {
+	if l.k.SQ.NeedWakeup() {
+		l.k.Submit()
 		enters++
 	}
-	for r.crowded.Load() && r.full() && r.broken() == nil {
-		r.k.WaitRoom()
+	for l.crowded.Load() && l.full() && l.ring.broken() == nil {
+		l.k.WaitRoom()
 		enters++
 	}
 	return enters
 }
 
-func (r *Ring) full() bool {
-	r.sq.mu.Lock()
-	defer r.sq.mu.Unlock()
-	return !r.k.SQ.Has(1)
+func (l *lane) full() bool {
+	l.sq.mu.Lock()
+	defer l.sq.mu.Unlock()
+	return !l.k.SQ.Has(1)
 }
 
 // patience is how an enter that failed is dealt with.
@@ -101,28 +102,28 @@ type patience struct {
 }
 
 // endure says whether to try again, after making what room it can; if not, the ring is broken.
-func (p *patience) endure(r *Ring, errno syscall.Errno) bool {
+func (p *patience) endure(l *lane, errno syscall.Errno) bool {
 	switch errno {
 	case syscall.EINTR: // a signal, perhaps Go's own for preemption
 		return true
 	case 0, syscall.EAGAIN, syscall.EBUSY: // no memory for requests just now; CQEs to be read first
-		return p.wait(r, errno, time.Minute)
+		return p.wait(l, errno, time.Minute)
 	case syscall.ENOMEM, uring.EBADR: // EBADR: CQEs were lost for want of memory, the kernel says so once
-		return p.wait(r, errno, time.Second/2)
+		return p.wait(l, errno, time.Second/2)
 	}
-	r.fail(errno)
+	l.ring.fail(errno)
 	return false
 }
 
 // wait makes what room it can, and lets some time pass, but not more than limit in all.
-func (p *patience) wait(r *Ring, errno syscall.Errno, limit time.Duration) bool {
+func (p *patience) wait(l *lane, errno syscall.Errno, limit time.Duration) bool {
 	if p.since.IsZero() {
 		p.since = time.Now()
 	} else if time.Since(p.since) > limit {
-		r.fail(errno)
+		l.ring.fail(errno)
 		return false
 	}
-	r.reap()
+	l.reap()
 	p.tries++
 	if p.tries > 4 {
 		time.Sleep(min(time.Duration(p.tries)*10*time.Microsecond, time.Millisecond))

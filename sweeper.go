@@ -28,22 +28,15 @@ func (r *Ring) sweeper() {
 			case <-r.stop:
 				return
 			}
-			r.flush()
-			if r.polls() {
-				r.poll()
-			}
-			busy := r.reap()
-			if r.cancelling.Load() > 0 {
-				if n >= next {
-					r.recancel()
-					backoff = min(backoff*2, 64)
-					next = n + backoff
-				}
-				busy = true
-			} else {
+			busy, cancelling := r.sweep(n >= next)
+			switch {
+			case !cancelling:
 				backoff, next = 1, n+1
+			case n >= next:
+				backoff = min(backoff*2, 64)
+				next = n + backoff
 			}
-			if now := r.k.SQ.Tail(); now != last || busy || r.heldBack.Load() || r.polls() {
+			if now := r.tails(); now != last || busy {
 				last, quiet = now, 0
 			} else {
 				quiet++
@@ -55,20 +48,54 @@ func (r *Ring) sweeper() {
 	}
 }
 
+// sweep is one tick. It reports whether there was anything to do, and whether cancels are under way, which it repeats if
+// it is told to.
+func (r *Ring) sweep(recancel bool) (busy, cancelling bool) {
+	for l := range r.lanes() {
+		l.flush()
+		if l.polls() {
+			l.poll()
+			busy = true
+		}
+		busy = l.reap() || l.heldBack.Load() || busy
+		if l.cancelling.Load() > 0 {
+			if recancel {
+				l.recancel()
+			}
+			busy, cancelling = true, true
+		}
+	}
+	return busy, cancelling
+}
+
+// tails tells whether anything was started since it was last asked.
+func (r *Ring) tails() (sum uint32) {
+	for l := range r.lanes() {
+		sum += l.k.SQ.Tail()
+	}
+	return sum
+}
+
 // rest sleeps until there is traffic again. An operation that is started meanwhile sees asleep; one that was started
 // before it was set shows in the tail.
 func (r *Ring) rest(t *time.Ticker, last uint32) bool {
 	t.Stop()
 	defer t.Reset(tick)
 	r.asleep.Store(true)
-	if r.k.SQ.Tail() != last || r.heldBack.Load() || r.cancelling.Load() > 0 {
+	for l := range r.lanes() {
+		if l.heldBack.Load() || l.cancelling.Load() > 0 {
+			r.asleep.Store(false)
+			return true
+		}
+		l.watchers.Add(1)
+		defer l.watchers.Add(-1)
+		if l.busy() && l.leaders.Load() == 0 {
+			l.arm()
+		}
+	}
+	if r.tails() != last {
 		r.asleep.Store(false)
 		return true
-	}
-	r.watchers.Add(1)
-	defer r.watchers.Add(-1)
-	if r.inFlight() > 0 && !r.leader.Load() {
-		r.arm()
 	}
 	select {
 	case <-r.wakeSweeper:
@@ -89,12 +116,19 @@ func (r *Ring) nudge() {
 }
 
 // polls reports whether completions have to be polled for (IORING_SETUP_IOPOLL) and there are some to come.
-func (r *Ring) polls() bool { return r.k.Flags&uring.SetupIOPoll != 0 && r.inFlight() > 0 }
+func (l *lane) polls() bool { return l.k.Flags&uring.SetupIOPoll != 0 && l.busy() }
+
+// busy reports whether anything is in flight on l.
+func (l *lane) busy() bool {
+	l.lock()
+	defer l.unlock()
+	return l.inFlightLocked() > 0
+}
 
 // poll looks for polled completions.
-func (r *Ring) poll() {
-	if r.use() {
-		r.k.Events()
-		r.unuse(1)
+func (l *lane) poll() {
+	if l.use() {
+		l.k.Events()
+		l.unuse(1)
 	}
 }

@@ -2,7 +2,6 @@ package rio
 
 import (
 	"context"
-	"runtime"
 	"time"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
@@ -15,77 +14,93 @@ import (
 const lead = time.Millisecond
 
 // await returns when o, which the caller has claimed, is done; or, false, when ctx (which may be nil) has ended.
-func (r *Ring) await(o *op, ctx context.Context) bool {
+func (l *lane) await(o *op, ctx context.Context) bool {
 	if o.isDone() {
 		return true
 	}
-	r.help()
-	return r.linger(o, ctx)
+	l.help(o)
+	return l.linger(o, ctx)
 }
 
 // help submits what everybody has queued, and reads everybody's completions.
-func (r *Ring) help() {
-	if r.parked.Load() > 0 {
-		runtime.Gosched() // whatever is runnable can queue its operations too: one enter for all
+func (l *lane) help(o *op) {
+	if l.parked.Load() > 0 || l.scheduler.gains(l) {
+		l.scheduler.yield(l) // whatever is runnable can queue its operations too: one enter for all
+		if o.isDone() {
+			return
+		}
 	}
-	r.flush()
-	r.reap()
+	l.flush()
+	l.reap()
+	for range 3 {
+		if o.isDone() || l.submitting() == 0 {
+			return
+		}
+		l.scheduler.yield(l) // what somebody is submitting just now may end there and then
+		l.reap()
+	}
+}
+
+// submitting is how many are about to submit, or at it.
+func (l *lane) submitting() int {
+	return int(l.calls.Load()&(1<<callShift-1)) - int(l.leaders.Load())
 }
 
 // linger is the rest of await: it leads, or parks.
-func (r *Ring) linger(o *op, ctx context.Context) bool {
+func (l *lane) linger(o *op, ctx context.Context) bool {
 	if o.isDone() {
 		return true
 	}
-	if !o.isHandedOver() && r.leader.CompareAndSwap(false, true) {
-		r.lead(o, ctx)
+	if !o.isHandedOver() && (l.leaders.CompareAndSwap(0, 1) || l.scheduler.crowds(l)) {
+		l.lead(o, ctx)
 	}
 	if o.isDone() {
 		return true
 	}
-	return r.park(o, ctx)
+	return l.park(o, ctx)
 }
 
 // isHandedOver reports whether o's CQE has been read already, and only follow, or the witness, is still to resolve it.
 func (o *op) isHandedOver() bool { return o.state.Load()&isHanded != 0 }
 
 // lead waits in the kernel, and reads what comes, until o is done or nothing came for a while. There is one leader: two
-// wake each other up.
-func (r *Ring) lead(o *op, ctx context.Context) {
-	if r.armed.Load() {
-		r.disarm()
+// wake each other up. Those whose operations it reads run before it waits again: on its P, for it keeps that.
+func (l *lane) lead(o *op, ctx context.Context) {
+	if l.armed.Load() {
+		l.disarm()
 	}
 	var p patience
-	for !o.isDone() && !o.isHandedOver() && (ctx == nil || ctx.Err() == nil) && r.use() {
-		enters := r.submit(r.k.SQ.Tail()) // nothing, mostly; but what another flush has only promised would wait for us
-		_, errno := r.k.Wait()
-		r.unuse(enters + 1)
-		r.reap()
+	for !o.isDone() && !o.isHandedOver() && (ctx == nil || ctx.Err() == nil) && l.use() {
+		enters := l.submit(l.k.SQ.Tail()) // nothing, mostly; but what another flush has only promised would wait for us
+		_, errno := l.k.Wait()
+		l.unuse(enters + 1)
+		if l.reap() && l.parked.Load() > 0 && !o.isDone() {
+			l.scheduler.yield(l)
+		}
 		if errno == uring.ETIME {
 			break
 		}
-		if errno != 0 && !p.endure(r, errno) {
+		if errno != 0 && !p.endure(l, errno) {
 			break
 		}
 	}
-	r.leader.Store(false)
 	// Who parked while there was a leader has relied on it.
-	if r.watchers.Load() > 0 {
-		r.arm()
+	if l.leaders.Add(-1) == 0 && l.watchers.Load() > 0 {
+		l.arm()
 	}
 }
 
 // park sleeps until o is done. Who parks switches the notification on unless there is a leader, who does it at its
 // end: of "parked is counted" and "there is no leader" one is seen first, so one of the two does it.
-func (r *Ring) park(o *op, ctx context.Context) bool {
+func (l *lane) park(o *op, ctx context.Context) bool {
 	if o.wake == nil {
-		o.wake = r.newChan()
+		o.wake = l.ring.newChan()
 	}
-	r.parked.Add(1)
-	r.watchers.Add(1)
-	defer r.unpark()
-	if !r.leader.Load() {
-		r.arm()
+	l.parked.Add(1)
+	l.watchers.Add(1)
+	defer l.unpark()
+	if l.leaders.Load() == 0 {
+		l.arm()
 	}
 	for {
 		s := o.state.Load()
@@ -117,9 +132,19 @@ func (r *Ring) park(o *op, ctx context.Context) bool {
 	}
 }
 
-func (r *Ring) unpark() {
-	r.watchers.Add(-1)
-	r.parked.Add(-1)
+// watch submits what is queued, reads what is there, and has the reaper read what comes, until watchers is counted down.
+func (l *lane) watch() {
+	l.flush()
+	l.reap()
+	l.watchers.Add(1)
+	if l.leaders.Load() == 0 {
+		l.arm()
+	}
+}
+
+func (l *lane) unpark() {
+	l.watchers.Add(-1)
+	l.parked.Add(-1)
 }
 
 // reaper reads the CQ when the eventfd says so, which lies on the netpoller: it costs no thread.
@@ -130,14 +155,24 @@ func (r *Ring) reaper() {
 		if _, err := r.k.Event.Read(b[:]); err != nil {
 			return
 		}
-		r.reap()
-		if r.watchers.Load() > 0 || r.leader.Load() {
-			continue
+		for l := range r.lanes() {
+			l.notified()
 		}
-		r.disarm()
-		if r.watchers.Load() > 0 && !r.leader.Load() {
-			r.arm()
-		}
+	}
+}
+
+// notified reads the CQ for those who rely on that, if it may be l that has reported.
+func (l *lane) notified() {
+	if !l.armed.Load() {
+		return // who has disarmed it looks
+	}
+	l.reap()
+	if l.watchers.Load() > 0 || l.leaders.Load() > 0 {
+		return
+	}
+	l.disarm()
+	if l.watchers.Load() > 0 && l.leaders.Load() == 0 {
+		l.arm()
 	}
 }
 

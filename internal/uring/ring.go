@@ -14,6 +14,7 @@ type Config struct {
 	PollIdle  time.Duration
 	Wait      time.Duration // how long Ring.Wait may block
 	Files     int           // size of the table of registered files
+	Event     *os.File      // an eventfd to share with another ring, whose it stays; nil: one of its own
 }
 
 // A Ring is one kernel ring: its queues and its descriptors. Enter and register are for any goroutine; the queues have
@@ -32,6 +33,7 @@ type Ring struct {
 	fd          int
 	rings, sqes []byte // the mappings
 	pins        Pins
+	shares      bool // Event is another ring's
 	arg         *geteventsArg
 	ts          *timespec
 }

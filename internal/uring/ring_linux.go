@@ -69,20 +69,40 @@ func (r *Ring) init(c *Config, p *params) error {
 	r.arg.ts = uint64(uintptr(unsafe.Pointer(r.ts)))
 	r.pins.p.Pin(r.ts)
 	r.pins.p.Pin(r.arg)
-	evfd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
-	if err != nil {
-		return os.NewSyscallError("eventfd", err)
-	}
-	r.Event = os.NewFile(uintptr(evfd), "eventfd")
-	r.CQ.Notify(false)
-	ev := int32(evfd)
-	if errno := r.register(regEventfd, unsafe.Pointer(&ev), 1); errno != 0 {
-		return fmt.Errorf("rio: io_uring_register(EVENTFD): %w%s", errno, hint(errno))
+	if err := r.registerEvent(c.Event); err != nil {
+		return err
 	}
 	if err := r.probe(); err != nil {
 		return err
 	}
 	return r.registerFiles(c.Files)
+}
+
+// registerEvent has the kernel write to shared, or to an eventfd of the ring's own, when there are completions. The
+// notification is off for now.
+func (r *Ring) registerEvent(shared *os.File) error {
+	r.Event, r.shares = shared, shared != nil
+	if shared == nil {
+		fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+		if err != nil {
+			return os.NewSyscallError("eventfd", err)
+		}
+		r.Event = os.NewFile(uintptr(fd), "eventfd")
+	}
+	r.CQ.Notify(false)
+	raw, err := r.Event.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var errno syscall.Errno
+	err = raw.Control(func(fd uintptr) {
+		ev := int32(fd)
+		errno = r.register(regEventfd, unsafe.Pointer(&ev), 1)
+	})
+	if err == nil && errno != 0 {
+		err = fmt.Errorf("rio: io_uring_register(EVENTFD): %w%s", errno, hint(errno))
+	}
+	return err
 }
 
 // probe sends one NOP. IOPOLL rings of some kernels refuse it, which is an answer too.
@@ -199,7 +219,7 @@ func (r *Ring) WaitRoom() syscall.Errno {
 func (r *Ring) Close() error {
 	r.unmap()
 	r.pins.Release()
-	if r.Event != nil {
+	if r.Event != nil && !r.shares {
 		r.Event.Close()
 	}
 	if r.fd < 0 {

@@ -1,0 +1,98 @@
+package rio
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// A lane is one kernel ring and all that goes with it: its queues, its table, who waits on it. A Ring has one, and gets
+// more when goroutines on several Ps want to submit at once, because a kernel ring is one lock in the kernel.
+//
+// The first lane carries everything. The others, the side lanes, carry only what needs no more than a place in a queue:
+// NOPs, reads and writes that end by themselves, on handles of the Ring's own, without an Ordering. Tickets are the Ring's.
+type lane struct {
+	ring *Ring
+	k    *uring.Ring
+
+	sq       submission
+	cq       completions
+	places   places
+	spare    spare
+	table    []entry // written under both locks, its entries under either
+	link     link
+	returned atomic.Pointer[op] // ops whose results have been taken
+
+	flushed  atomic.Uint32 // up to where somebody has undertaken to submit
+	heldBack atomic.Bool   // something is not published yet
+	crowded  atomic.Bool   // because it found no room
+	todo     atomic.Bool   // follow has something to do
+
+	leaders    atomic.Int32
+	parked     atomic.Int32
+	watchers   atomic.Int32 // who relies on the notification: the parked, Done, a sleeping sweeper
+	armed      atomic.Bool
+	cancelling atomic.Int32 // operations that a cancel was asked for and that have not ended
+
+	calls     atomic.Uint64 // enters<<callShift | goroutines that use the kernel's ring
+	gone      atomic.Bool
+	edge      atomic.Uint32 // for the race detector: from publish to drain
+	overflows atomic.Uint64
+
+	scheduler scheduler
+}
+
+// submission is the SQ's side. Its lock is held for a few hundred nanoseconds, and never in a system call.
+type submission struct {
+	mu      sync.Mutex
+	refusal error    // why nothing can be started any more
+	follow  bool     // the last operation was started with Link
+	free    *op      // ops to be used again
+	backlog []train  // what found no room in the SQ
+	files   []uint32 // free places in the table of registered files
+	epoch   *epoch   // the current one
+	started uint64
+	written uint64 // SQEs
+	quiet   uint64 // those without a Completion
+}
+
+// completions is the CQ's side. Who holds its lock takes no other.
+type completions struct {
+	mu        sync.Mutex
+	gone      bool // unmapped
+	epochs    []*epoch
+	work      work
+	freed     uint32 // tickets that came back and have not been given back yet
+	completed uint64
+	quiet     uint64
+	idle      *op // Close waits: resolves when nothing is in flight
+}
+
+func (l *lane) init(r *Ring, k *uring.Ring) {
+	e := &epoch{}
+	l.ring, l.k = r, k
+	l.table = make([]entry, k.CQ.Entries())
+	l.places.init(k.CQ.Entries())
+	l.sq.epoch, l.cq.epochs = e, []*epoch{e}
+	for i := k.Files - 1; i >= 0; i-- {
+		l.sq.files = append(l.sq.files, uint32(i))
+	}
+	l.flushed.Store(k.SQ.Tail())
+}
+
+// callShift is where in lane.calls the enters begin.
+const callShift = 24
+
+// use begins something that needs the kernel's ring, and keeps Close from unmapping it meanwhile.
+func (l *lane) use() bool {
+	l.calls.Add(1)
+	if !l.gone.Load() {
+		return true
+	}
+	l.unuse(0)
+	return false
+}
+
+// unuse ends it, after so many enters.
+func (l *lane) unuse(enters int) { l.calls.Add(uint64(enters)<<callShift - 1) }

@@ -1,0 +1,73 @@
+package rio
+
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+)
+
+// A scheduler is what a lane has learned of Go's: whether it pays to let others run before submitting, and whether who
+// lets go of its P gets it back soon. Both are guesses that are made from what happened the last times; they are read and
+// written without a lock, for a wrong one costs time and nothing else.
+type scheduler struct {
+	gain atomic.Int32 // how often more to yield, because others had submitted something then
+	slow atomic.Int32 // how often in a row that took long
+	shy  atomic.Int32 // how often more not to, because of that
+	fear atomic.Int32 // how long shy is to last the next time
+}
+
+const (
+	gainFor = 8
+	// probe is how often who is alone finds out whether it still is: once in so many operations.
+	probe = 64
+	// What runs for longer than this for each operation that comes of it is somebody's computation, which goes on until the
+	// scheduler's own preemption, after 10 ms.
+	stranger = 100 * time.Microsecond
+	patient  = 2 * time.Millisecond
+	enough   = 3 // in a row: other processes make some of them slow, too
+	minFear  = 64
+	maxFear  = 1 << 14
+)
+
+// gains reports whether it paid to yield lately, or whether to try.
+func (s *scheduler) gains(l *lane) bool { return s.gain.Load() > 0 || l.flushed.Load()%probe == 0 }
+
+// yield lets whatever is runnable run.
+func (s *scheduler) yield(l *lane) {
+	if n := s.shy.Load(); n > 0 {
+		s.shy.Store(n - 1)
+		return
+	}
+	before, began := l.flushed.Load(), time.Since(l.ring.born)
+	runtime.Gosched()
+	took, submitted := time.Since(l.ring.born)-began, l.flushed.Load()-before
+	if took > patient && took/time.Duration(submitted+1) > stranger {
+		if n := s.slow.Load() + 1; n < enough {
+			s.slow.Store(n)
+		} else {
+			fear := min(max(2*s.fear.Load(), minFear), maxFear)
+			s.fear.Store(fear)
+			s.shy.Store(fear)
+		}
+	} else if s.slow.Load() > 0 {
+		s.slow.Store(0)
+		s.fear.Store(0)
+	}
+	switch n := s.gain.Load(); {
+	case submitted > 0:
+		if n != gainFor {
+			s.gain.Store(gainFor)
+		}
+	case n > 0:
+		s.gain.Store(n - 1)
+	}
+}
+
+// crowds makes the caller one more leader, if the CPUs are taken: who parks then gets a P back late.
+func (s *scheduler) crowds(l *lane) bool {
+	if s.shy.Load() == 0 {
+		return false
+	}
+	l.leaders.Add(1)
+	return true
+}

@@ -1,0 +1,132 @@
+package rio
+
+import (
+	"iter"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// sideLanes are a Ring's further lanes. They are opened when goroutines were seen to stand in line for the first one's
+// lock in the kernel; a program that has one goroutine at a time on the Ring never has any.
+type sideLanes struct {
+	open      atomic.Pointer[[]*lane]
+	local     sync.Pool     // of *lane: the one of the P that asks
+	next      atomic.Uint32 // the lane of the next P that asks
+	mu        sync.Mutex    // who opens them
+	most      int           // how many there may be; 0: none, or no more to be tried
+	config    uring.Config
+	contended atomic.Int32
+}
+
+// spreadLanes has every Ring open so many side lanes at once, and take them in turn, whoever asks: so that tests meet all
+// of them whatever the scheduler does.
+var spreadLanes int
+
+const (
+	// maxLanes bounds memory and the work of the sweeper: more cores than that share.
+	maxLanes = 16
+	// contention is how often two must have been submitting at once before there are side lanes.
+	contention = 64
+)
+
+func (s *sideLanes) init(kc uring.Config) {
+	// A kernel thread that polls is there for one ring; and a queue for a few operations is no place for many lanes.
+	if kc.Flags&(uring.SetupSQPoll|uring.SetupIOPoll) == 0 && kc.CQEntries >= 64 {
+		s.most = maxLanes - 1
+	}
+	s.config = kc
+	s.config.Files = 0
+}
+
+// lanes are all of r's.
+func (r *Ring) lanes() iter.Seq[*lane] {
+	return func(yield func(*lane) bool) {
+		if !yield(&r.lane) {
+			return
+		}
+		for _, l := range r.sides() {
+			if !yield(l) {
+				return
+			}
+		}
+	}
+}
+
+func (r *Ring) sides() []*lane {
+	if p := r.side.open.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// route picks the lane for an operation of that kind on h: the one of the P that runs the caller, if any will do.
+func (r *Ring) route(k kind, h *handle, ord Ordering) *lane {
+	if r.side.open.Load() == nil || ord != None || !kinds[k].inline || h != nil && (!h.bounded || h.direct) || r.following.Load() {
+		return &r.lane
+	}
+	l, _ := r.side.local.Get().(*lane)
+	if l == nil || spreadLanes > 0 {
+		l = &r.lane
+		all := r.sides()
+		if n := r.side.next.Add(1) % uint32(len(all)+1); n > 0 {
+			l = all[n-1]
+		}
+	}
+	r.side.local.Put(l)
+	return l
+}
+
+// meet is called by who is about to submit. On the first lane it notes whether somebody else is at it, too.
+func (l *lane) meet() {
+	r := l.ring
+	if l != &r.lane || r.side.open.Load() != nil {
+		return
+	}
+	if l.submitting() > 1 {
+		r.contend()
+	}
+}
+
+// contend notes that somebody came to submit on the first lane while another did. It opens the side lanes if that is
+// how it goes.
+func (r *Ring) contend() {
+	if r.side.contended.Add(1) == contention && r.side.most > 0 {
+		r.widen(min(runtime.GOMAXPROCS(0)-1, r.side.most))
+	}
+}
+
+// widen opens n side lanes, or as many as the kernel has memory for.
+func (r *Ring) widen(n int) {
+	s := &r.side
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open.Load() != nil || n <= 0 || !r.use() { // Close waits for who uses the ring
+		return
+	}
+	defer r.unuse(0)
+	var opened []*lane
+	kc := s.config
+	kc.Event = r.k.Event
+	for range n {
+		k, err := uring.Open(kc)
+		if err != nil {
+			break
+		}
+		l := new(lane)
+		l.init(r, k)
+		opened = append(opened, l)
+	}
+	if opened == nil {
+		return
+	}
+	// Who closes the Ring, or breaks it, either sees them or is seen.
+	r.lock()
+	for _, l := range opened {
+		l.sq.refusal = r.sq.refusal
+	}
+	s.open.Store(&opened)
+	r.unlock()
+}
