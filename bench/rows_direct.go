@@ -1,0 +1,191 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-9c58b644/rio"
+)
+
+// The O_DIRECT rows go to the disk.
+func directRows() []Row {
+	return []Row{
+		{
+			Name: "direct/one", Title: "4 KiB O_DIRECT read, one at a time", Unit: "read",
+			Goals: []Goal{atMost(0.95, "pread", Wall)},
+			Open: directSides(func(s *Stage, in *input) []Side {
+				return []Side{
+					{Name: "pread", Turn: in.one(in.pread, nil).turn(nil, nil)},
+					s.programs.side("C", "file", "read", in.name, "direct", fmt.Sprint(page), "1"),
+					{Name: "rio", Turn: in.one(in.rioRead, nil).turn(in.ring, nil)},
+				}
+			}),
+		},
+		{
+			Name: "direct/64", Title: "O_DIRECT, 64 in flight from one goroutine", Unit: "read",
+			Goals: []Goal{atLeast(1.0, "fio", Rate), atMost(1.0, "fio", CPU)},
+			Open: directSides(func(s *Stage, in *input) []Side {
+				return []Side{
+					{Name: "pread", Turn: in.joined(64).turn(nil, nil)},
+					s.fioSide(in.name, 64),
+					s.programs.side("C", "file", "read", in.name, "direct", fmt.Sprint(page), "64"),
+					{Name: "rio", Turn: in.window(64).turn(in.ring, nil)},
+				}
+			}),
+		},
+		{
+			Name: "direct/64goroutines", Title: "O_DIRECT, 64 goroutines", Unit: "read",
+			Goals: []Goal{atLeast(1.0, "fio", Rate), atMost(0.4, "pread", CPU)},
+			Open: directSides(func(s *Stage, in *input) []Side {
+				return []Side{
+					{Name: "pread", Turn: in.goroutines(64, in.pread, nil).turn(nil, nil)},
+					s.fioSide(in.name, 64),
+					{Name: "rio", Turn: in.goroutines(64, in.rioRead, nil).turn(in.ring, nil)},
+				}
+			}),
+		},
+		busyRow("direct/busy-one", "O_DIRECT, one at a time, as many CPU-bound goroutines as Ps", 1),
+		busyRow("direct/busy-64", "O_DIRECT, 64 goroutines, as many CPU-bound goroutines as Ps", 64),
+		{
+			Name: "write/1MiB", Title: "1 MiB O_DIRECT sequential write, 8 in flight", Unit: "write",
+			Goals: []Goal{atLeast(1.0, "C", Rate)},
+			Open:  writeSides,
+		},
+	}
+}
+
+func directSides(sides func(*Stage, *input) []Side) func(*Stage) ([]Side, error) {
+	return func(s *Stage) ([]Side, error) {
+		name, err := s.direct("data")
+		if err != nil {
+			return nil, err
+		}
+		in, err := s.input(name, os.O_RDONLY|rio.O_DIRECT)
+		if err != nil {
+			return nil, err
+		}
+		return sides(s, in), nil
+	}
+}
+
+func busyRow(name, title string, readers int) Row {
+	return Row{
+		Name: name, Title: title, Unit: "read",
+		Goals: []Goal{atMost(1.0, "pread", P50), atMost(1.0, "pread", P99)},
+		Open: directSides(func(s *Stage, in *input) []Side {
+			var pread, rio Histogram
+			return []Side{
+				{Name: "pread", Turn: beside(in.goroutines(readers, in.pread, &pread).turn(nil, &pread))},
+				{Name: "rio", Turn: beside(in.goroutines(readers, in.rioRead, &rio).turn(in.ring, &rio))},
+			}
+		}),
+	}
+}
+
+// beside lets a turn take place while as many goroutines as there are Ps compute. Whose CPU time is whose can't be told
+// then.
+func beside(turn Turn) Turn {
+	return func(ctx context.Context, d time.Duration) (Figures, error) {
+		var stop atomic.Bool
+		var burners sync.WaitGroup
+		for range runtime.GOMAXPROCS(0) {
+			burners.Go(func() {
+				for x := uint32(1); !stop.Load(); {
+					for range 1000 {
+						x = x*1664525 + 1013904223
+					}
+					sink.Store(x)
+				}
+			})
+		}
+		f, err := turn(ctx, d)
+		stop.Store(true)
+		burners.Wait()
+		delete(f, CPU)
+		return f, err
+	}
+}
+
+var sink atomic.Uint32
+
+const mebibyte = 1 << 20
+
+// writeSides write to the end of a file, and begin again at its start; all of it has been written before.
+func writeSides(s *Stage) ([]Side, error) {
+	const inFlight = 8
+	name, err := s.direct("written")
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(name, os.O_RDWR|rio.O_DIRECT, 0)
+	if err != nil {
+		return nil, err
+	}
+	s.cleanup(func() { f.Close(); os.Remove(name) })
+	ring, err := s.ring(nil)
+	if err != nil {
+		return nil, err
+	}
+	rf, err := ring.OpenFile(name, os.O_RDWR|rio.O_DIRECT, 0)
+	if err != nil {
+		return nil, err
+	}
+	s.cleanup(func() { rf.Close() })
+	blocks := s.options.Size / mebibyte
+	written := func(n int, err error) error {
+		if err == nil && n != mebibyte {
+			err = fmt.Errorf("a write of %d bytes", n)
+		}
+		return err
+	}
+
+	var next atomic.Int64
+	bufs := buffers(inFlight, mebibyte)
+	pwrite := inGoroutines(inFlight, func(i int) load {
+		return func(until time.Time) (n int, err error) {
+			for ; time.Now().Before(until); n++ {
+				off := (next.Add(1) - 1) % blocks * mebibyte
+				if err := written(f.WriteAt(bufs[i], off)); err != nil {
+					return n, err
+				}
+			}
+			return n, nil
+		}
+	})
+	ours := func(until time.Time) (n int, err error) {
+		var started [inFlight]rio.Completion[int]
+		at := int64(0)
+		write := func(i int) {
+			started[i] = ring.WriteAt(rf, bufs[i], at%blocks*mebibyte)
+			at++
+		}
+		for i := range started {
+			write(i)
+		}
+		for more := true; more; {
+			more = time.Now().Before(until)
+			for i := range started {
+				if e := written(started[i].Wait()); e != nil && err == nil {
+					err, more = e, false
+				}
+				n++
+				if more {
+					write(i)
+				}
+			}
+		}
+		return n, err
+	}
+	return []Side{
+		{Name: "pwrite", Turn: pwrite.turn(nil, nil)},
+		s.programs.side("C", "file", "write", name, "direct", fmt.Sprint(mebibyte), fmt.Sprint(inFlight)),
+		{Name: "rio", Turn: load(ours).turn(ring, nil)},
+	}, nil
+}

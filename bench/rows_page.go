@@ -1,0 +1,55 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+// The cached rows read from the page cache: the kernel copies, nothing waits.
+func cachedRows() []Row {
+	return []Row{
+		{
+			Name: "cached/one", Title: "4 KiB cached read, one at a time", Unit: "read",
+			Goals: []Goal{atMost(1.15, "C", Wall)},
+			Open: cachedSides("1", func(in *input) (load, load) {
+				return in.one(in.pread, nil), in.one(in.rioRead, nil)
+			}),
+		},
+		{
+			Name: "cached/64", Title: "cached, 64 in flight from one goroutine", Unit: "read",
+			Goals: []Goal{atMost(1.0, "pread", Wall), atMost(1.1, "C", Wall)},
+			Open: cachedSides("64", func(in *input) (load, load) {
+				return in.joined(64), in.batch(64)
+			}),
+		},
+		{
+			Name: "cached/64goroutines", Title: "cached, 64 goroutines", Unit: "read",
+			Goals: []Goal{atMost(1.0, "pread", Wall)},
+			Open: cachedSides("", func(in *input) (load, load) {
+				return in.goroutines(64, in.pread, nil), in.goroutines(64, in.rioRead, nil)
+			}),
+		},
+	}
+}
+
+// cachedSides has the C program as a bar too, with so many in flight, unless that is empty.
+func cachedSides(inFlight string, loads func(*input) (pread, rio load)) func(*Stage) ([]Side, error) {
+	return func(s *Stage) ([]Side, error) {
+		name, err := s.cached("data")
+		if err != nil {
+			return nil, err
+		}
+		in, err := s.input(name, os.O_RDONLY)
+		if err != nil {
+			return nil, err
+		}
+		pread, rio := loads(in)
+		sides := []Side{{Name: "pread", Turn: pread.turn(nil, nil)}}
+		if inFlight != "" {
+			sides = append(sides, s.programs.side("C", "file", "read", name, "cached", fmt.Sprint(page), inFlight))
+		}
+		return append(sides, Side{Name: "rio", Turn: rio.turn(in.ring, nil)}), nil
+	}
+}
