@@ -90,36 +90,46 @@ type clientConn struct {
 	got  int   // bytes of the answer so far
 }
 
-// connect makes the connections one after the other. Each does one message, so that the server has taken it.
+// connect makes the connections, some at a time. Each does one message, so that the server has taken it: no more of
+// them wait to be accepted than a listener's queue holds.
 func (c *echoClient) connect(to netip.AddrPort, n int) error {
-	sa := &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
-	for range n {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return os.NewSyscallError("socket", err)
+	const some = 100
+	for len(c.fds) < n {
+		first := len(c.fds)
+		for range min(some, n-first) {
+			fd, err := dial(to)
+			if err != nil {
+				return err
+			}
+			c.fds = append(c.fds, fd)
+			if n, err := unix.Write(fd, c.message); n != len(c.message) {
+				return fmt.Errorf("write: %d, %w", n, err)
+			}
 		}
-		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-		// Closing resets: thousands of ports in TIME_WAIT would be missing in the next turn.
-		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-		for err = unix.EINTR; err == unix.EINTR; {
-			err = unix.Connect(fd, sa)
+		for _, fd := range c.fds[first:] {
+			if err := c.first(fd); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return os.NewSyscallError("connect", err)
-		}
-		if err := c.exchange(fd); err != nil {
-			return fmt.Errorf("connection %d: %w", len(c.fds)+1, err)
-		}
-		c.fds = append(c.fds, fd)
 	}
 	return nil
 }
 
-// exchange sends a message and waits for all of it to come back, on a blocking socket.
-func (c *echoClient) exchange(fd int) error {
-	if n, err := unix.Write(fd, c.message); n != len(c.message) {
-		return fmt.Errorf("write: %d, %w", n, err)
+func dial(to netip.AddrPort) (fd int, err error) {
+	if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		return -1, os.NewSyscallError("socket", err)
 	}
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	// Closing resets: thousands of ports in TIME_WAIT would be missing in the next turn.
+	unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	for err = unix.EINTR; err == unix.EINTR; {
+		err = unix.Connect(fd, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()})
+	}
+	return fd, os.NewSyscallError("connect", err)
+}
+
+// first waits for all of the first answer, on a socket that still blocks.
+func (c *echoClient) first(fd int) error {
 	for got := 0; got < len(c.buf); {
 		n, err := unix.Read(fd, c.buf[got:])
 		if err == unix.EINTR {

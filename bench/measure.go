@@ -24,6 +24,8 @@ type Result struct {
 	Err   string       `json:"error,omitempty"`
 	Sides []SideResult `json:"sides,omitempty"`
 	Goals []GoalResult `json:"goals,omitempty"`
+
+	Seconds float64 `json:"seconds"` // all of it
 }
 
 // A SideResult has the figures of each round; the rounds of all sides took place together.
@@ -43,10 +45,14 @@ type GoalResult struct {
 	Why   string  `json:"why,omitempty"` // not measured
 }
 
+// quickRow is how long a row may go on beginning rounds with -quick, where a slow machine must not make it long.
+const quickRow = 2500 * time.Millisecond
+
 // measure lets each side take a turn to warm up, then all of them in turn. Who begins changes with the round. Only the
 // end of the context is an error; what goes wrong in a row is part of its Result.
 func (b *Bench) measure(r Row) (Result, error) {
 	res := Result{Name: r.Name, Title: r.Title, Unit: r.Unit}
+	began := time.Now()
 	s := &Stage{Bench: b}
 	defer s.close()
 	b.progress.turn(r.Name, "", 0)
@@ -57,8 +63,14 @@ func (b *Bench) measure(r Row) (Result, error) {
 	for _, side := range sides {
 		res.Sides = append(res.Sides, SideResult{Name: side.Name, Skip: side.Skip})
 	}
-	rounds := r.rounds(b.options)
-	for round := range rounds + 1 {
+	first := 0
+	if r.Cold {
+		first = 1
+	}
+	for round := first; round <= r.rounds(b.options); round++ {
+		if round > 1 && b.options.Quick && time.Since(began) > quickRow {
+			break
+		}
 		for i := range sides {
 			which := (round + i) % len(sides)
 			side, sr := sides[which], &res.Sides[which]
@@ -84,6 +96,7 @@ func (b *Bench) measure(r Row) (Result, error) {
 	for _, g := range r.Goals {
 		res.Goals = append(res.Goals, res.judge(g))
 	}
+	res.Seconds = time.Since(began).Seconds()
 	return res, b.ctx.Err()
 }
 

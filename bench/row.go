@@ -13,7 +13,8 @@ type Row struct {
 	Title  string
 	Unit   string // what one operation is
 	Goals  []Goal
-	Rounds int // at most so many, if not 0: for rows of slow turns
+	Rounds int  // at most so many, if not 0: for rows of slow turns
+	Cold   bool // warming up would be for nothing
 	Open   func(*Stage) ([]Side, error)
 }
 

@@ -18,7 +18,7 @@ func echoRows() []Row {
 			rows = append(rows, Row{
 				Name:  fmt.Sprintf("echo/%d/procs=%d", conns, procs),
 				Title: fmt.Sprintf("TCP echo, %d connections, 128 B, GOMAXPROCS=%d", conns, procs),
-				Unit:  "message", Rounds: 5,
+				Unit:  "message", Rounds: 5, Cold: true,
 				Goals: echoGoals(procs),
 				Open:  func(s *Stage) ([]Side, error) { return s.echoSides(conns, procs) },
 			})

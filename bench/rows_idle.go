@@ -15,7 +15,7 @@ const idleConns = 10000
 // The kernel's own isn't counted.
 func idleRows() []Row {
 	return []Row{{
-		Name: "idle/10000", Title: "10,000 idle connections", Unit: "connection", Rounds: 3,
+		Name: "idle/10000", Title: "10,000 idle connections", Unit: "connection", Rounds: 3, Cold: true,
 		Goals: []Goal{atMost(0.5, "net", Bytes), atMost(0.5, "net", RSS)},
 		Open: func(s *Stage) ([]Side, error) {
 			var sides []Side

@@ -108,9 +108,22 @@ func (e *gnetEcho) OnTraffic(c gnet.Conn) gnet.Action {
 	return gnet.None
 }
 
+// silence keeps gnet's log out of the standard output, where answers go.
+type silence struct{}
+
+func (silence) Debugf(string, ...any) {}
+func (silence) Infof(string, ...any)  {}
+func (silence) Warnf(string, ...any)  {}
+func (silence) Errorf(string, ...any) {}
+func (silence) Fatalf(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, format+"\n", args...)
+	os.Exit(1)
+}
+
 func serveGnet(ready func(string, *rio.Ring)) error {
 	err := gnet.Run(&gnetEcho{ready: ready}, "tcp://127.0.0.1:0",
-		gnet.WithNumEventLoop(runtime.GOMAXPROCS(0)), gnet.WithTCPNoDelay(gnet.TCPNoDelay))
+		gnet.WithNumEventLoop(runtime.GOMAXPROCS(0)), gnet.WithTCPNoDelay(gnet.TCPNoDelay),
+		gnet.WithLogger(silence{}))
 	if err == nil {
 		err = errors.New("gnet has ended")
 	}
