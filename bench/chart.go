@@ -4,7 +4,9 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"image/color"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -108,12 +110,33 @@ func newPlot(title string) *plot.Plot {
 		a.Color, a.Tick.Color, a.Label.TextStyle.Color, a.Tick.Label.Color = ink, ink, ink, ink
 		a.Label.TextStyle.Font.Size = 10
 		a.Tick.Label.Font.Size = 9
+		a.Label.Padding = 5
+		a.Tick.Marker = roundTicks{}
 		a.LineStyle.Width, a.Tick.LineStyle.Width = 0.5, 0.5
 	}
 	p.Legend.Top = true
 	p.Legend.TextStyle.Font.Size = 9
 	p.Legend.TextStyle.Color = ink
+	p.Legend.Padding = 3
 	return p
+}
+
+// roundTicks are a handful, at multiples of 1, 2 or 5.
+type roundTicks struct{}
+
+func (roundTicks) Ticks(low, high float64) []plot.Tick {
+	step := math.Pow(10, math.Floor(math.Log10((high-low)/4)))
+	for _, m := range []float64{1, 2, 5, 10} {
+		if (high-low)/(step*m) <= 7 {
+			step *= m
+			break
+		}
+	}
+	var ticks []plot.Tick
+	for i := math.Ceil(low / step); i*step <= high; i++ {
+		ticks = append(ticks, plot.Tick{Value: i * step, Label: fmt.Sprintf("%.5g", i*step)})
+	}
+	return ticks
 }
 
 // fill is a rectangle in a chart's own coordinates.

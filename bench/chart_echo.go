@@ -50,7 +50,7 @@ func (r *Report) drawEcho() (*vgsvg.Canvas, error) {
 			if i == 1 {
 				p.X.Label.Text = "connections"
 			}
-			if err := groups(p, rows[procs], what.metric, what.scale, i == 0); err != nil {
+			if err := groups(p, rows[procs], what.metric, what.scale, i == 0 && procs == columns[len(columns)-1]); err != nil {
 				return nil, err
 			}
 			plots[i] = append(plots[i], p)
@@ -104,7 +104,7 @@ func groups(p *plot.Plot, rows []Result, m Metric, scale float64, legend bool) e
 			p.Legend.Add(side.Name, swatch{colorOf(side.Name)})
 		}
 	}
-	p.Legend.ThumbnailWidth = 10
+	p.Legend.ThumbnailWidth = 16
 	p.NominalX(names...)
 	p.X.Min, p.X.Max = -0.5, float64(len(rows))-0.5
 	return nil
@@ -114,5 +114,5 @@ func groups(p *plot.Plot, rows []Result, m Metric, scale float64, legend bool) e
 type swatch struct{ color.Color }
 
 func (s swatch) Thumbnail(c *draw.Canvas) {
-	fill(*c, s.Color, c.Min.X, c.Min.Y+1, c.Max.X, c.Max.Y-1)
+	fill(*c, s.Color, c.Min.X+5, c.Min.Y+1, c.Max.X, c.Max.Y-1)
 }

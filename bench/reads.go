@@ -65,7 +65,7 @@ func whole(n int, err error) error {
 func (in *input) one(read readFunc, lat *Histogram) load {
 	buf := rio.Aligned(page, 0)
 	return func(until time.Time) (n int, err error) {
-		for time.Now().Before(until) {
+		for more := true; more; more = time.Now().Before(until) { // once at least, however late it comes to run
 			if lat != nil {
 				start := time.Now()
 				if err := whole(read(buf, in.place())); err != nil {

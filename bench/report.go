@@ -96,7 +96,7 @@ func (r *Report) writeMachine(b *strings.Builder) {
 		how = "-quick: " + how
 	}
 	if r.Options.Run != "" {
-		how += fmt.Sprintf("; only rows that match `%s`", r.Options.Run)
+		how += fmt.Sprintf("; only rows that match `%s`", strings.ReplaceAll(r.Options.Run, "|", `\|`))
 	}
 	line("run", how)
 	line("load of the machine", fmt.Sprintf("%s before, %s after", m.LoadBefore, m.LoadAfter))
