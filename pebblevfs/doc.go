@@ -1,0 +1,29 @@
+// Package pebblevfs runs Pebble, the storage engine of CockroachDB, on a rio ring: what Pebble reads, writes and syncs
+// goes through io_uring, and what its goroutines do at the same time goes there together.
+//
+//	ring, err := rio.New(nil)
+//	if err != nil {
+//		return err // no io_uring here; vfs.Default is what is left
+//	}
+//	defer ring.Close()
+//	db, err := pebble.Open("data", &pebble.Options{FS: pebblevfs.New(ring)})
+//	if err != nil {
+//		return err
+//	}
+//	defer db.Close() // before the ring
+//
+// A store can be opened by either file system, today by one and tomorrow by the other: what is on the disk is the same.
+//
+// # What goes where
+//
+//	File.Read, ReadAt, Write, WriteAt   the ring
+//	File.Sync, SyncData                 the ring, and an error stays
+//	File.SyncTo                         the ring, without waiting; fdatasync where Pebble doesn't trust sync_file_range
+//	File.Preallocate                    the ring
+//	a directory's Sync                  the ring
+//	File.Prefetch                       posix_fadvise(2)
+//	names, locks, listings, disk usage  vfs.Default
+//
+// Reads from the page cache, one at a time, are dearer than with vfs.Default; reads that wait for the disk, many of them, are
+// cheaper. Measure your own load: examples/pebble of rio prints both.
+package pebblevfs
