@@ -84,6 +84,12 @@ func TestFailedSyncToStays(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Errorf("Close has news that were told before: %v", err)
 	}
+	f = open()
+	f.settle()
+	f.lost, f.queued, f.flying = nil, fs.ring.SyncFileRange(f.File, 0, 1), true // as if it took its time
+	if err := f.Close(); !errors.Is(err, syscall.ESPIPE) {
+		t.Errorf("Close keeps the news to itself: %v", err)
+	}
 }
 
 func TestDirectoryIsSyncedByTheRing(t *testing.T) {
