@@ -1,0 +1,21 @@
+// Package raftwal puts HashiCorp's raft on a rio ring: the log of raft-wal by a VFS, the transport by a StreamLayer. What a
+// node writes, syncs, sends and receives at the same time goes to the kernel together.
+//
+//	ring, err := rio.New(nil)
+//	if err != nil {
+//		return err
+//	}
+//	log, err := wal.Open(dir, wal.WithSegmentFiler(segment.NewFiler(dir, raftwal.New(ring))))
+//	if err != nil {
+//		return err
+//	}
+//	layer, err := raftwal.Listen(ring, "10.0.0.1:7000", nil)
+//	if err != nil {
+//		return err
+//	}
+//	transport := raft.NewNetworkTransport(layer, 3, 10*time.Second, os.Stderr)
+//	node, err := raft.NewRaft(config, machine, log, log, snapshots, transport)
+//
+// Close the ring last. The log's directory of segments is a small bbolt file, which raft-wal keeps by itself; either is
+// used alone as well.
+package raftwal
