@@ -20,6 +20,7 @@ func (r *Ring) Close() error {
 }
 
 func (r *Ring) shut() error {
+	r.services.end()
 	r.lock()
 	r.sq.refusal = ErrClosed // which is what lanes that are being opened will say
 	for r.tickets.first != nil {

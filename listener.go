@@ -17,6 +17,8 @@ type Listener struct {
 	in   half
 	addr net.Addr
 	path string // of a Unix socket, which Close removes
+
+	ended bool // nobody may Serve it any more; under services.mu
 }
 
 // Listen listens on an address, with package net's names and rules, on streams: tcp, tcp4, tcp6, unix.
@@ -89,6 +91,7 @@ func (l *Listener) Close() error {
 	if l == nil || l.r == nil {
 		return invalid("close", "nil Listener")
 	}
+	l.r.services.endOf(l)
 	if err := l.close(l.closeFD); err != nil {
 		return l.opError("close", err)
 	}

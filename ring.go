@@ -19,6 +19,7 @@ type Ring struct {
 	born      time.Time
 	doneMu    sync.Mutex
 	orphans   orphans
+	services  services // Listener.Serve
 	broke     atomic.Pointer[error]
 	following atomic.Bool // sq.follow, to be seen from the side lanes
 	fresh     chan chan struct{}

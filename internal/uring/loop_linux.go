@@ -1,0 +1,142 @@
+package uring
+
+import (
+	"errors"
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Loop is a kernel ring that one thread has for itself: it alone submits and waits, so completions are worked off on
+// it, inside its own enter, and nobody else is woken for them (IORING_SETUP_SINGLE_ISSUER, IORING_SETUP_DEFER_TASKRUN).
+type Loop struct {
+	SQ *SQ
+	CQ *CQ
+	// Flags are the IORING_SETUP_* flags that the kernel took.
+	Flags uint32
+
+	ring *Ring
+	fd   uintptr // for enter
+	reg  uintptr // enterRegistered, if fd is a place in the thread's table
+}
+
+// loopFlags is what a Loop asks for, from the best kernel to the oldest.
+var loopFlags = []uint32{
+	SetupSingleIssuer | SetupDeferTaskrun | SetupSubmitAll | SetupNoSQArray,
+	SetupSingleIssuer | SetupDeferTaskrun | SetupSubmitAll,
+	SetupCoopTaskrun | SetupSubmitAll,
+	SetupSubmitAll,
+	0,
+}
+
+// OpenLoop sets a Loop up for the calling thread; the goroutine is locked to it. With plain, as an old kernel would.
+func OpenLoop(entries, cqEntries uint32, plain bool) (*Loop, error) {
+	r := &Ring{fd: -1}
+	wants := loopFlags
+	if plain {
+		wants = wants[len(wants)-1:]
+	}
+	var err error
+	for _, flags := range wants {
+		p := params{flags: flags | SetupCQSize, cqEntries: cqEntries}
+		fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, uintptr(entries), uintptr(unsafe.Pointer(&p)), 0)
+		if errno == unix.EINVAL && flags != 0 {
+			continue
+		}
+		if errno != 0 {
+			return nil, setupError(errno, flags)
+		}
+		r.fd, r.Flags = int(fd), p.flags
+		if err = r.mapQueues(&p); err != nil {
+			r.unmap()
+			unix.Close(r.fd)
+			return nil, setupError(err, flags)
+		}
+		break
+	}
+	l := &Loop{SQ: &r.SQ, CQ: &r.CQ, Flags: r.Flags, ring: r, fd: uintptr(r.fd)}
+	if !plain {
+		l.register()
+	}
+	return l, nil
+}
+
+// register spares each enter the look-up of the ring's descriptor (IORING_REGISTER_RING_FDS), if the kernel can.
+func (l *Loop) register() {
+	u := rsrcUpdate{offset: ^uint32(0), data: uint64(l.ring.fd)}
+	if n, errno := l.registerN(regRingFDs, unsafe.Pointer(&u)); errno == 0 && n == 1 {
+		l.fd, l.reg = uintptr(u.offset), enterRegistered
+	}
+}
+
+func (l *Loop) registerN(op uint32, arg unsafe.Pointer) (int, syscall.Errno) {
+	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(l.ring.fd), uintptr(op), uintptr(arg), 1, 0, 0)
+	return int(n), errno
+}
+
+// Enter submits everything that is published, lets the kernel work off what it has for this thread, and waits until
+// that many CQEs are there, unless a signal comes (EINTR).
+func (l *Loop) Enter(wait uint32) syscall.Errno {
+	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, l.fd, uintptr(l.SQ.Pending()), uintptr(wait), enterGetEvents|l.reg, 0, 0)
+	return errno
+}
+
+// Close unmaps and closes. It is for the thread that opened l, which has seen every CQE.
+func (l *Loop) Close() error {
+	if l.reg != 0 {
+		u := rsrcUpdate{offset: uint32(l.fd)}
+		l.registerN(unregRingFDs, unsafe.Pointer(&u))
+	}
+	l.ring.unmap()
+	return os.NewSyscallError("close", unix.Close(l.ring.fd))
+}
+
+// A Waker is an eventfd: any thread writes to it, and a Loop reads.
+type Waker struct {
+	FD    int32
+	Addr  Addr // of the count that is read
+	count *[8]byte
+	pins  Pins
+}
+
+// NewWaker makes one.
+func NewWaker() (*Waker, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	w := &Waker{FD: int32(fd), count: new([8]byte)}
+	w.Addr = w.pins.Bytes(w.count[:])
+	return w, nil
+}
+
+// Wake makes the read end.
+func (w *Waker) Wake() error {
+	one := uint64(1)
+	for {
+		_, err := unix.Write(int(w.FD), (*[8]byte)(unsafe.Pointer(&one))[:])
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// Close closes the eventfd; nothing reads it any more.
+func (w *Waker) Close() {
+	w.pins.Release()
+	unix.Close(int(w.FD))
+}
+
+// CloseExec is what accept is asked for: close-on-exec, and blocking, since it is the ring that waits.
+const CloseExec OpFlags = unix.SOCK_CLOEXEC
+
+// DontWait is for a send that must not wait for room.
+const DontWait OpFlags = unix.MSG_DONTWAIT
+
+// PinTimespec pins t.
+func (p *Pins) Timespec(t *Timespec) Addr {
+	p.p.Pin(t)
+	return Addr{v: uint64(uintptr(unsafe.Pointer(&t.ts)))}
+}

@@ -1,0 +1,141 @@
+package rio
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// A Stream is a connection that a Server has accepted. What it receives goes to its Handler; its methods are for any
+// goroutine, the Handler's calls included, unless they say otherwise.
+type Stream struct {
+	loop *loop
+	h    Handler
+
+	// The loop's own.
+	id  uint64 // its place in the loop's table and that one's generation, as in user_data
+	in  *chunk // what is received into, where the kernel takes no buffers by itself
+	has doings
+	err error
+
+	mu     sync.Mutex
+	fd     int32
+	asked  wishes
+	unsent int
+	out    *chunk // the first one is being sent
+	last   *chunk
+	empty  chan struct{} // closed when everything is sent, or never will be; made by Flush
+}
+
+// wishes are what the methods want of the loop, and what it has told them. Under mu.
+type wishes uint8
+
+const (
+	isPosted wishes = 1 << iota // in the loop's inbox
+	wantClose
+	wantAbort
+	isFinished
+)
+
+// Write queues p, which it copies, and returns at once: the loop sends it with whatever else is to be sent, in the order
+// of the Writes. All of p is taken, or nothing, with an error that is a net.ErrClosed, if c was closed. That it was taken
+// doesn't mean that the peer has it; what goes wrong later is told to Handler.Closed. Who writes more than the Handler is
+// asked for calls Flush now and then, to be as slow as the peer.
+func (c *Stream) Write(p []byte) (int, error) {
+	if uring.Race {
+		uring.RacePublish()
+	}
+	c.mu.Lock()
+	if c.asked&(wantClose|wantAbort|isFinished) != 0 {
+		c.mu.Unlock()
+		return 0, &net.OpError{Op: "write", Net: "tcp", Err: errConnClosed}
+	}
+	c.push(p)
+	post := c.asked&isPosted == 0
+	c.asked |= isPosted
+	c.mu.Unlock()
+	if post {
+		c.loop.post(c)
+	}
+	return len(p), nil
+}
+
+// Flush returns when everything that was written is with the socket, or ctx ends. It is not for the Handler's calls:
+// they hold up the loop that sends.
+func (c *Stream) Flush(ctx context.Context) error {
+	c.mu.Lock()
+	if c.unsent == 0 || c.asked&isFinished != 0 {
+		defer c.mu.Unlock()
+		return c.lost()
+	}
+	if c.empty == nil {
+		c.empty = make(chan struct{})
+	}
+	empty := c.empty
+	c.mu.Unlock()
+	select {
+	case <-empty:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lost()
+}
+
+// lost is an error if c ended with something unsent. Under mu.
+func (c *Stream) lost() error {
+	if c.unsent > 0 && c.asked&isFinished != 0 {
+		return &net.OpError{Op: "write", Net: "tcp", Err: errConnClosed}
+	}
+	return nil
+}
+
+// Close closes c when everything that was written is with the socket; Data is not called any more. A peer that doesn't
+// read can hold that up: Abort doesn't wait for it. Closing twice is harmless.
+func (c *Stream) Close() error { return c.ask(wantClose) }
+
+// Abort closes c without sending what was written.
+func (c *Stream) Abort() error { return c.ask(wantClose | wantAbort) }
+
+func (c *Stream) ask(w wishes) error {
+	c.mu.Lock()
+	post := c.asked&(isPosted|isFinished) == 0 && c.asked&w != w
+	c.asked |= w
+	if post {
+		c.asked |= isPosted
+	}
+	c.mu.Unlock()
+	if post {
+		c.loop.post(c)
+	}
+	return nil
+}
+
+// Unsent is how many bytes of what was written the socket has not taken yet.
+func (c *Stream) Unsent() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.unsent
+}
+
+// LocalAddr is this end's address; nil when c is closed.
+func (c *Stream) LocalAddr() net.Addr { return c.name(uring.Sockname) }
+
+// RemoteAddr is the peer's address; nil when c is closed. Handler.Closed can still ask.
+func (c *Stream) RemoteAddr() net.Addr { return c.name(uring.Peername) }
+
+func (c *Stream) name(ask func(fd int, sa *uring.Sockaddr) error) net.Addr {
+	var sa uring.Sockaddr
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fd < 0 || ask(int(c.fd), &sa) != nil {
+		return nil
+	}
+	return (&Conn{sotype: uring.SockStream}).addr(&sa)
+}
+
+var _ io.WriteCloser = (*Stream)(nil)
