@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
@@ -26,7 +27,8 @@ type loop struct {
 	todo  []*Stream // to be advanced
 	spare chunks
 
-	inFlight int // requests whose last CQE is to come
+	sends    uint32 // written in this round
+	inFlight int    // requests whose last CQE is to come
 	intake   intake
 	ending   bool
 	wakeOff  bool // nobody will wake it any more
@@ -44,6 +46,8 @@ type loop struct {
 const (
 	loopEntries   = 1024 // SQEs: a round submits them in several enters if it needs more
 	loopCQEntries = 4096
+	loopHeld      = 50 * time.Microsecond
+	loopHeldSends = 64
 	loopBuffers   = 512 // of loopBuffer bytes: what a round can receive at most
 	loopBuffer    = 4 << 10
 	bufferGroup   = 0
@@ -96,7 +100,7 @@ func (l *loop) open() (err error) {
 	if l.waker, err = uring.NewWaker(); err != nil {
 		return err
 	}
-	if l.k, err = uring.OpenLoop(loopEntries, loopCQEntries, plain); err != nil {
+	if l.k, err = uring.OpenLoop(loopEntries, loopCQEntries, loopHeld, plain); err != nil {
 		return err
 	}
 	if !plain {
@@ -135,14 +139,34 @@ func (l *loop) rounds() error {
 		if l.ending && l.over() {
 			return nil
 		}
-		switch errno := l.k.Enter(wait); errno {
+		switch errno := l.enter(wait); errno {
 		case 0, syscall.EINTR, syscall.EAGAIN, syscall.EBUSY, uring.ETIME:
 			// Signals; or the kernel wants its CQEs read, or memory, before it takes more.
 		default:
 			return os.NewSyscallError("io_uring_enter", errno)
 		}
+		l.sends = 0
 		l.reap()
 	}
+}
+
+// enter submits what was written, and waits for so many CQEs.
+//
+// At first it keeps its P: among many busy connections the next one is heard from soon. If none is, whoever else wants to
+// run does, and only then it sleeps. The same when it has kept the P for long, for nobody else sees that it is not
+// working.
+func (l *loop) enter(wait uint32) syscall.Errno {
+	if l.k.SQ.Pending() > loopHeldSends {
+		return l.k.Enter(0)
+	}
+	if wait == 0 {
+		return l.k.EnterHeld(0)
+	}
+	if errno := l.k.EnterHeld(wait + l.sends); errno != uring.ETIME || l.k.CQ.Ready() > 0 {
+		return errno
+	}
+	runtime.Gosched()
+	return l.k.Enter(wait)
 }
 
 // settle does all that can be done without the kernel, and returns how many CQEs are to be waited for: none if something
