@@ -9,7 +9,7 @@ import (
 )
 
 // doings is how a Stream stands with the kernel: at most one request receives and at most one sends. For its loop only.
-type doings uint8
+type doings uint16
 
 const (
 	isReceiving doings = 1 << iota
@@ -20,6 +20,7 @@ const (
 	isOver          // nothing more is received or sent; err says why, if anything is wrong
 	isLast          // the loop ends: what the socket doesn't take at once is not sent
 	isMarked        // in todo
+	isHeldUp        // too much is unsent
 )
 
 // mark has c advanced.
@@ -100,11 +101,13 @@ func (l *loop) advance(c *Stream) bool {
 
 // receive starts or stops receiving. A connection with too much unsent is left alone until half of that is gone.
 func (l *loop) receive(c *Stream, asked wishes, unsent int) {
-	limit := l.v.limit
-	if c.has&isReceiving == 0 {
-		limit /= 2
+	switch {
+	case unsent > l.v.limit:
+		c.has |= isHeldUp
+	case unsent <= l.v.limit/2:
+		c.has &^= isHeldUp
 	}
-	wanted := asked&wantClose == 0 && c.has&(isEnded|isOver|isLast) == 0 && unsent <= limit
+	wanted := asked&wantClose == 0 && c.has&(isEnded|isOver|isLast|isHeldUp) == 0
 	switch {
 	case wanted && c.has&isReceiving == 0:
 		if l.bufs != nil {

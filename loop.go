@@ -28,7 +28,8 @@ type loop struct {
 	spare chunks
 
 	sends    uint32 // written in this round
-	inFlight int    // requests whose last CQE is to come
+	yielded  time.Time
+	inFlight int // requests whose last CQE is to come
 	intake   intake
 	ending   bool
 	wakeOff  bool // nobody will wake it any more
@@ -47,7 +48,8 @@ const (
 	loopEntries   = 1024 // SQEs: a round submits them in several enters if it needs more
 	loopCQEntries = 4096
 	loopHeld      = 50 * time.Microsecond
-	loopHeldSends = 64
+	loopHeldSends = 64 // more at once take too long to keep a P for
+	loopBusy      = 2 * time.Millisecond
 	loopBuffers   = 512 // of loopBuffer bytes: what a round can receive at most
 	loopBuffer    = 4 << 10
 	bufferGroup   = 0
@@ -153,9 +155,14 @@ func (l *loop) rounds() error {
 // enter submits what was written, and waits for so many CQEs.
 //
 // At first it keeps its P: among many busy connections the next one is heard from soon. If none is, whoever else wants to
-// run does, and only then it sleeps. The same when it has kept the P for long, for nobody else sees that it is not
-// working.
+// run does, and only then it sleeps. It also lets others run when it has been busy for long, since nothing but the runtime's
+// preemption would. What is sent completes inside the enter that submits it, unless the peer is slow; so the wait is for
+// those and wait more, at the risk of waiting all of loopHeld for one that doesn't.
 func (l *loop) enter(wait uint32) syscall.Errno {
+	if now := time.Now(); now.Sub(l.yielded) > loopBusy {
+		l.yielded = now
+		runtime.Gosched()
+	}
 	if l.k.SQ.Pending() > loopHeldSends {
 		return l.k.Enter(0)
 	}
@@ -166,7 +173,9 @@ func (l *loop) enter(wait uint32) syscall.Errno {
 		return errno
 	}
 	runtime.Gosched()
-	return l.k.Enter(wait)
+	errno := l.k.Enter(wait)
+	l.yielded = time.Now()
+	return errno
 }
 
 // settle does all that can be done without the kernel, and returns how many CQEs are to be waited for: none if something

@@ -19,7 +19,9 @@ type Server struct {
 	// happens to the connection; the same Handler may be returned for all of them. If it is nil, the connection is closed.
 	Open func(c *Stream) Handler
 
-	// Loops is how many threads there are. If 0, it is GOMAXPROCS.
+	// Loops is how many threads there are. If 0, it is half of GOMAXPROCS, rounded up: most of what a loop does is the
+	// kernel's work of sending and receiving, and a loop that has enough of it does so in batches; the other half is for
+	// other goroutines. A Handler that computes a lot may want as many as GOMAXPROCS.
 	Loops int
 
 	// MaxUnsent bounds what a slow reader costs: while more bytes of a Stream than that have not been taken by its socket,
@@ -102,7 +104,7 @@ type service struct {
 func newService(l *Listener, s *Server) *service {
 	n, limit := s.Loops, s.MaxUnsent
 	if n == 0 {
-		n = runtime.GOMAXPROCS(0)
+		n = (runtime.GOMAXPROCS(0) + 1) / 2
 	}
 	if limit == 0 {
 		limit = 256 << 10
