@@ -47,9 +47,9 @@ type loop struct {
 const (
 	loopEntries   = 1024 // SQEs: a round submits them in several enters if it needs more
 	loopCQEntries = 4096
-	loopHeld      = 50 * time.Microsecond
+	loopHeld      = 100 * time.Microsecond
 	loopHeldSends = 64 // more at once take too long to keep a P for
-	loopBusy      = 2 * time.Millisecond
+	loopBusy      = 5 * time.Millisecond
 	loopBuffers   = 512 // of loopBuffer bytes: what a round can receive at most
 	loopBuffer    = 4 << 10
 	bufferGroup   = 0
@@ -159,9 +159,9 @@ func (l *loop) rounds() error {
 // preemption would. What is sent completes inside the enter that submits it, unless the peer is slow; so the wait is for
 // those and wait more, at the risk of waiting all of loopHeld for one that doesn't.
 func (l *loop) enter(wait uint32) syscall.Errno {
-	if now := time.Now(); now.Sub(l.yielded) > loopBusy {
-		l.yielded = now
+	if time.Since(l.yielded) > loopBusy {
 		runtime.Gosched()
+		l.yielded = time.Now()
 	}
 	if l.k.SQ.Pending() > loopHeldSends {
 		return l.k.Enter(0)
@@ -173,6 +173,10 @@ func (l *loop) enter(wait uint32) syscall.Errno {
 		return errno
 	}
 	runtime.Gosched()
+	l.yielded = time.Now()
+	if errno := l.k.EnterHeld(0); errno != 0 || l.k.CQ.Ready() > 0 {
+		return errno // that took a while: meanwhile something has come, and whoever sleeps now has to wait for a P again
+	}
 	errno := l.k.Enter(wait)
 	l.yielded = time.Now()
 	return errno
