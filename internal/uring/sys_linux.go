@@ -112,13 +112,14 @@ func SocketType(fd int) (int, error) {
 	return t, os.NewSyscallError("getsockopt", err)
 }
 
-// TuneTCP does what package net does for each TCP connection: no delay, keep-alives after 15 seconds of silence.
+// TuneTCP does what package net does for each TCP connection: no delay, keep-alives after 15 seconds of silence, nine of them.
 func TuneTCP(fd int) {
 	const idle = int(15 * time.Second / time.Second)
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, idle)
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, idle)
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 9)
 }
 
 // Shutdown ends one direction of a connection (shutdown(2)).
