@@ -73,9 +73,16 @@ func (c *Conn) addr(sa *uring.Sockaddr) net.Addr {
 
 // opError is err as package net says it.
 func (c *Conn) opError(op string, err error) error {
-	e := &net.OpError{Op: op, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: plainError(err)}
-	if e.Addr != nil {
+	e := &net.OpError{Op: op, Net: c.network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: plainError(err)}
+	if e.Net == "" && e.Addr != nil {
 		e.Net = e.Addr.Network()
 	}
+	return e
+}
+
+// setError is err as package net says it of a deadline or a buffer: with this end's address alone.
+func (c *Conn) setError(err error) error {
+	e := c.opError("set", err).(*net.OpError)
+	e.Source, e.Addr = nil, e.Source
 	return e
 }

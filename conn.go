@@ -19,8 +19,9 @@ import (
 type Conn struct {
 	handle
 	rd, wr        half
-	sotype        int  // SOCK_*
-	foreign       bool // accepted by somebody else's listener
+	sotype        int    // SOCK_*
+	foreign       bool   // accepted by somebody else's listener
+	network       string // as Dial or Listen was told; "": as the address says
 	id            uint64
 	local, remote net.Addr
 }
@@ -49,7 +50,7 @@ func (r *Ring) Dial(ctx context.Context, network, address string) (*Conn, error)
 	}
 	c, err := r.newConn(fd)
 	if err == nil {
-		c.local, c.remote = nc.LocalAddr(), nc.RemoteAddr()
+		c.local, c.remote, c.network = nc.LocalAddr(), nc.RemoteAddr(), network
 	}
 	return c, err
 }
@@ -89,6 +90,9 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	if c == nil || c.r == nil {
 		return 0, invalid("read", "nil Conn")
 	}
+	if len(p) == 0 && !c.closed() {
+		return 0, nil // even after the deadline
+	}
 	c.rd.turn.Lock()
 	defer c.rd.turn.Unlock()
 	o, err := c.rd.run(&c.handle, call{kind: kindRecv, buf: p})
@@ -98,7 +102,7 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	if err != nil {
 		return 0, c.opError("read", err)
 	}
-	if n == 0 && len(p) > 0 && (c.sotype == uring.SockStream || c.sotype == uring.SockSeqpacket) {
+	if n == 0 && (c.sotype == uring.SockStream || c.sotype == uring.SockSeqpacket) {
 		return 0, io.EOF
 	}
 	return n, nil
@@ -134,6 +138,8 @@ func (c *Conn) Close() error {
 	if c == nil || c.r == nil {
 		return invalid("close", "nil Conn")
 	}
+	c.LocalAddr() // it knows its addresses afterwards
+	c.RemoteAddr()
 	if err := c.close(func() error { return uring.CloseFD(c.fd) }); err != nil {
 		return c.opError("close", err)
 	}
@@ -183,7 +189,7 @@ func (c *Conn) setDeadline(t time.Time, write bool) error {
 	case c == nil || c.r == nil:
 		return invalid("set deadline", "nil Conn")
 	case c.closed():
-		return c.opError("set", c.closedError())
+		return c.setError(c.closedError())
 	case write:
 		c.wr.setDeadline(t)
 	default:

@@ -16,7 +16,7 @@ var ErrWaited = errors.New("rio: completion has been waited for already")
 
 var (
 	errFileClosed  = closedError("rio: use of a closed file")
-	errConnClosed  = closedError("rio: use of a closed connection")
+	errConnClosed  = closedError(net.ErrClosed.Error()) // there are programs that look at the words
 	errUnsubmitted = errors.New("rio: chain: waited for before Submit")
 )
 

@@ -14,11 +14,11 @@ import (
 // A Listener is a listening socket that a Ring owns: a net.Listener whose connections are *Conn.
 type Listener struct {
 	handle
-	in   half
-	addr net.Addr
-	path string // of a Unix socket, which Close removes
-
-	ended bool // nobody may Serve it any more; under services.mu
+	in      half
+	addr    net.Addr
+	network string // as Listen was told
+	path    string // of a Unix socket, which Close removes
+	ended   bool   // nobody may Serve it any more; under services.mu
 }
 
 // Listen listens on an address, with package net's names and rules, on streams: tcp, tcp4, tcp6, unix.
@@ -30,7 +30,7 @@ func (r *Ring) Listen(network, address string) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{addr: nl.Addr()}
+	l := &Listener{addr: nl.Addr(), network: network}
 	if ul, ok := nl.(*net.UnixListener); ok {
 		ul.SetUnlinkOnClose(false)
 		if name := l.addr.String(); name != "" && name[0] != '@' {
@@ -59,7 +59,7 @@ func (l *Listener) closeFD() error {
 }
 
 func (l *Listener) opError(op string, err error) error {
-	return &net.OpError{Op: op, Net: l.addr.Network(), Addr: l.addr, Err: plainError(err)}
+	return &net.OpError{Op: op, Net: l.network, Addr: l.addr, Err: plainError(err)}
 }
 
 // Accept takes the next connection, a *Conn.
@@ -81,6 +81,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, l.opError("accept", err)
 		}
+		c.network = l.network
 		return c, nil
 	}
 }
