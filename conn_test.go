@@ -397,7 +397,7 @@ func TestCloseWakesWhatWaitsOnAConn(t *testing.T) {
 				}
 			}
 			_, err := a.Read(make([]byte, 1))
-			if oe := (*net.OpError)(nil); !errors.Is(err, net.ErrClosed) || !errors.As(err, &oe) || oe.Op != "read" || oe.Net != a.LocalAddr().Network() {
+			if oe := (*net.OpError)(nil); !errors.Is(err, net.ErrClosed) || !errors.As(err, &oe) || oe.Op != "read" || oe.Net != network {
 				t.Errorf("after Close: %v; want net.ErrClosed in an OpError", err)
 			}
 			for what, err := range map[string]error{"Close": a.Close(), "CloseWrite": a.CloseWrite(), "CloseRead": a.CloseRead(),
