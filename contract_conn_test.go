@@ -232,7 +232,7 @@ func TestMethodsNeverSayECANCELED(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range 200 {
+	for i := range 60 {
 		a, b := connPair(t, r, "tcp4")
 		big := make([]byte, 8<<20)
 		var pending []<-chan error
