@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -46,7 +45,7 @@ func start(t *testing.T, network string, operations uint64, h http.HandlerFunc, 
 	s := &site{Server: httptest.NewUnstartedServer(h), r: r}
 	s.Server.Listener.Close()
 	s.Server.Listener = l
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Config.ErrorLog = nobody
 	dial := ringtest.Dialer(r, network, l.Addr().String())
 	s.tr = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }}
 	s.client = &http.Client{Transport: s.tr}

@@ -2,6 +2,8 @@ package http
 
 import (
 	"crypto/tls"
+	"io"
+	"log"
 	"net/http"
 )
 
@@ -19,3 +21,6 @@ func withH2C(s *site) {
 	s.Config.Protocols.SetUnencryptedHTTP2(true)
 	s.tr.Protocols = s.Config.Protocols
 }
+
+// nobody hears what servers say of clients that are gone.
+var nobody = log.New(io.Discard, "", 0)
