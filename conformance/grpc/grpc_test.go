@@ -204,7 +204,7 @@ func TestDeadlinesReachTheServer(t *testing.T) {
 
 func TestAThousandStreamsAtOnce(t *testing.T) {
 	networks(t, func(t *testing.T, network string) {
-		c, _ := start(t, network, 100)
+		c, _ := start(t, network, 20) // it sends much at once
 		const n, rounds = 1000, 5
 		ctx := within(t)
 		streams := make([]grpc.BidiStreamingClient[pb.StreamingOutputCallRequest, pb.StreamingOutputCallResponse], n)
