@@ -21,6 +21,7 @@ func (r *Ring) Close() error {
 
 func (r *Ring) shut() error {
 	r.services.end()
+	r.closing.Store(true)
 	r.lock()
 	r.sq.refusal = ErrClosed // which is what lanes that are being opened will say
 	for r.tickets.first != nil {
@@ -102,6 +103,7 @@ func (r *Ring) fail(errno syscall.Errno) {
 	if !r.broke.CompareAndSwap(nil, &err) {
 		return
 	}
+	r.closing.Store(true)
 	r.lock()
 	if r.sq.refusal == nil {
 		r.sq.refusal = err

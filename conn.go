@@ -20,6 +20,7 @@ type Conn struct {
 	handle
 	rd, wr        half
 	sotype        int    // SOCK_*
+	streaming     bool   // the last Read has filled its buffer; under rd.turn
 	foreign       bool   // accepted by somebody else's listener
 	network       string // as Dial or Listen was told; "": as the address says
 	id            uint64
@@ -95,13 +96,20 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	}
 	c.rd.turn.Lock()
 	defer c.rd.turn.Unlock()
-	o, err := c.rd.run(&c.handle, call{kind: kindRecv, buf: p})
-	if err == nil {
-		n, err = take[int](o, o.retire())
+	err = syscall.EAGAIN
+	if c.streaming {
+		n, err = c.rd.instant(&c.handle, kindRecv, p, uring.RecvNow)
+	}
+	if err == syscall.EAGAIN {
+		var o *op
+		if o, err = c.rd.run(&c.handle, call{kind: kindRecv, buf: p}); err == nil {
+			n, err = take[int](o, o.retire())
+		}
 	}
 	if err != nil {
 		return 0, c.opError("read", err)
 	}
+	c.streaming = n == len(p) // so there may be more
 	if n == 0 && (c.sotype == uring.SockStream || c.sotype == uring.SockSeqpacket) {
 		return 0, io.EOF
 	}
@@ -116,10 +124,15 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	c.wr.turn.Lock()
 	defer c.wr.turn.Unlock()
 	for {
-		o, err := c.wr.run(&c.handle, call{kind: kindSend, buf: p[n:]})
-		m := 0
-		if err == nil {
-			m, err = take[int](o, o.retire())
+		m, err := 0, error(syscall.EAGAIN)
+		if n < len(p) {
+			m, err = c.wr.instant(&c.handle, kindSend, p[n:], uring.SendNow)
+		}
+		if err == syscall.EAGAIN {
+			var o *op
+			if o, err = c.wr.run(&c.handle, call{kind: kindSend, buf: p[n:]}); err == nil {
+				m, err = take[int](o, o.retire())
+			}
 		}
 		if err != nil {
 			return n, c.opError("write", err)

@@ -30,6 +30,7 @@ type lane struct {
 	todo     atomic.Bool   // follow has something to do
 
 	leaders    atomic.Int32
+	yielding   atomic.Bool // the leader lets others run, and submits what they leave
 	parked     atomic.Int32
 	watchers   atomic.Int32 // who relies on the notification: the parked, Done, a sleeping sweeper
 	armed      atomic.Bool

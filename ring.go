@@ -1,6 +1,7 @@
 package rio
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,7 @@ type Ring struct {
 	orphans   orphans
 	services  services // Listener.Serve
 	broke     atomic.Pointer[error]
+	closing   atomic.Bool
 	following atomic.Bool // sq.follow, to be seen from the side lanes
 	fresh     chan chan struct{}
 	seens     chan chan verdict // under the race detector
@@ -30,7 +32,8 @@ type Ring struct {
 	ordered byte // for the race detector: from every witness to whoever waits for an ordered operation
 	turns   turns
 
-	asleep      atomic.Bool // the sweeper
+	procs       atomic.Int32 // GOMAXPROCS, as the sweeper last saw it
+	asleep      atomic.Bool  // the sweeper
 	wakeSweeper chan struct{}
 	stop        chan struct{}
 	sweeperGone chan struct{}
@@ -56,6 +59,7 @@ func New(cfg *Config) (*Ring, error) {
 	if cfg != nil && cfg.Profile != nil {
 		r.profile = &profile{w: cfg.Profile}
 	}
+	r.procs.Store(int32(runtime.GOMAXPROCS(0)))
 	r.lane.init(r, k)
 	r.side.init(kc)
 	r.tickets.init(k.CQ.Entries())

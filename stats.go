@@ -12,7 +12,8 @@ type Stats struct {
 	Overflows uint64 // how often the kernel had to keep completions back
 }
 
-// Stats returns the Ring's figures. What a Conn or Listener waits for by itself counts in Started and Completed only.
+// Stats returns the Ring's figures. What a Conn or Listener waits for by itself counts in Started and Completed only, what
+// it can do without waiting in none.
 func (r *Ring) Stats() Stats {
 	if r == nil || r.k == nil {
 		return Stats{}

@@ -1,6 +1,7 @@
 package rio
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
@@ -21,6 +22,7 @@ func (r *Ring) sweeper() {
 	defer t.Stop()
 	var last uint32
 	for {
+		r.procs.Store(int32(runtime.GOMAXPROCS(0))) // here, because asking takes the scheduler's lock
 		backoff, next := 1, 1
 		for quiet, n := 0, 0; quiet < restful; n++ {
 			select {

@@ -24,6 +24,9 @@ func (l *lane) await(o *op, ctx context.Context) bool {
 
 // help submits what everybody has queued, and reads everybody's completions.
 func (l *lane) help(o *op) {
+	if o.kind == kindRecv && l.yielding.Load() {
+		return // the leader submits it, when all of these are there
+	}
 	if l.parked.Load() > 0 || l.scheduler.gains(l) {
 		l.scheduler.yield(l) // whatever is runnable can queue its operations too: one enter for all
 		if o.isDone() {
@@ -75,7 +78,9 @@ func (l *lane) lead(o *op, ctx context.Context) {
 		_, errno := l.k.Wait()
 		l.unuse(enters + 1)
 		if l.reap() && l.parked.Load() > 0 && !o.isDone() {
+			l.yielding.Store(true)
 			l.scheduler.yield(l)
+			l.yielding.Store(false)
 		}
 		if errno == uring.ETIME {
 			break

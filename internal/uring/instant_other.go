@@ -1,0 +1,11 @@
+//go:build !linux
+
+package uring
+
+import "syscall"
+
+// SendNow sends what can be sent at once.
+func SendNow(int, []byte) (int, syscall.Errno) { return 0, syscall.ENOSYS }
+
+// RecvNow receives what is there.
+func RecvNow(int, []byte) (int, syscall.Errno) { return 0, syscall.ENOSYS }
