@@ -28,6 +28,8 @@ type program struct {
 	skip string
 }
 
+const noCompiler = "no C compiler"
+
 // compile builds all of them below dir, with $CC or cc.
 func compile(dir string, p *Progress) programs {
 	out := programs{}
@@ -58,7 +60,7 @@ func compile(dir string, p *Progress) programs {
 			continue
 		}
 		if missing != nil {
-			out[name] = program{skip: "no C compiler"}
+			out[name] = program{skip: noCompiler}
 			continue
 		}
 		bin := filepath.Join(dir, name)

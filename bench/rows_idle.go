@@ -20,7 +20,7 @@ func idleRows() []Row {
 		Open: func(s *Stage) ([]Side, error) {
 			var sides []Side
 			for _, name := range []string{"net", "gnet", "rio"} {
-				sides = append(sides, Side{Name: name, Turn: s.idleTurn(name)})
+				sides = append(sides, Side{Name: name, Turn: s.idleTurn(name, idleConns)})
 			}
 			return sides, nil
 		},
@@ -28,7 +28,7 @@ func idleRows() []Row {
 }
 
 // idleTurn takes a new server for each turn, because memory that has been in use once may stay.
-func (s *Stage) idleTurn(name string) Turn {
+func (s *Stage) idleTurn(name string, conns int) Turn {
 	return func(ctx context.Context, _ time.Duration) (Figures, error) {
 		p, err := startServer(ctx, name, program{}, 1)
 		if err != nil {
@@ -39,7 +39,7 @@ func (s *Stage) idleTurn(name string) Turn {
 		if err != nil {
 			return nil, err
 		}
-		cmd, err := clientCommand(ctx, "-addr", p.addr, "-conns", fmt.Sprint(idleConns), "-hold")
+		cmd, err := clientCommand(ctx, "-addr", p.addr, "-conns", fmt.Sprint(conns), "-hold")
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +57,7 @@ func (s *Stage) idleTurn(name string) Turn {
 		line, err := bufio.NewReader(out).ReadString('\n')
 		if err != nil || line != "ready\n" {
 			in.Close()
-			return nil, fmt.Errorf("the client holds no %d connections: %v", idleConns, cmd.Wait())
+			return nil, fmt.Errorf("the client holds no %d connections: %v", conns, cmd.Wait())
 		}
 		after, rssAfter, err := p.memory()
 		in.Close()
@@ -67,7 +67,7 @@ func (s *Stage) idleTurn(name string) Turn {
 		if err != nil {
 			return nil, err
 		}
-		each := func(a, b float64) float64 { return (a - b) / idleConns }
+		each := func(a, b float64) float64 { return (a - b) / float64(conns) }
 		return Figures{
 			Bytes: each(float64(after.Heap+after.Stack), float64(before.Heap+before.Stack)),
 			RSS:   each(rssAfter, rssBefore),
