@@ -120,6 +120,8 @@ func dial(to netip.AddrPort) (fd int, err error) {
 		return -1, os.NewSyscallError("socket", err)
 	}
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	// A server that says nothing must not hold up the run.
+	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 20})
 	// Closing resets: thousands of ports in TIME_WAIT would be missing in the next turn.
 	unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	for err = unix.EINTR; err == unix.EINTR; {

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // compiled builds the C programs. Where there is no compiler they say that they are to be skipped.
@@ -102,6 +103,7 @@ func echoes(addr string, size int) error {
 		return err
 	}
 	defer c.Close()
+	c.SetDeadline(time.Now().Add(30 * time.Second))
 	want := make([]byte, size)
 	for i := range want {
 		want[i] = byte(rand.Int())
