@@ -29,6 +29,7 @@ type loop struct {
 
 	sends    uint32 // written in this round
 	yielded  time.Time
+	others   int // for so many rounds, other goroutines are likely to have something for it
 	inFlight int // requests whose last CQE is to come
 	intake   intake
 	ending   bool
@@ -50,6 +51,7 @@ const (
 	loopHeld      = 100 * time.Microsecond
 	loopHeldSends = 64 // more at once take too long to keep a P for
 	loopBusy      = 5 * time.Millisecond
+	loopOthers    = 64  // rounds
 	loopBuffers   = 512 // of loopBuffer bytes: what a round can receive at most
 	loopBuffer    = 4 << 10
 	bufferGroup   = 0
@@ -137,6 +139,7 @@ func (l *loop) rounds() error {
 		l.intake.arm()
 	}
 	for {
+		l.letOthers()
 		wait := l.settle()
 		if l.ending && l.over() {
 			return nil
@@ -180,6 +183,27 @@ func (l *loop) enter(wait uint32) syscall.Errno {
 	errno := l.k.Enter(wait)
 	l.yielded = time.Now()
 	return errno
+}
+
+// letOthers runs other goroutines first if those have lately written to Streams: a loop that keeps its P to wait for the
+// kernel would wait for what they are about to write.
+func (l *loop) letOthers() {
+	if l.others == 0 {
+		return
+	}
+	l.others--
+	before := l.posted()
+	runtime.Gosched()
+	l.yielded = time.Now()
+	if l.posted() > before {
+		l.others = loopOthers
+	}
+}
+
+func (l *loop) posted() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.inbox)
 }
 
 // settle does all that can be done without the kernel, and returns how many CQEs are to be waited for: none if something
@@ -270,6 +294,7 @@ func (l *loop) reap() {
 			l.intake.again(does)
 		case doesWake:
 			if !l.wakeOff {
+				l.others = loopOthers
 				l.armWaker()
 			}
 		case doesCancel:
