@@ -150,9 +150,17 @@ func (l *loop) rounds() error {
 		default:
 			return os.NewSyscallError("io_uring_enter", errno)
 		}
-		l.sends = 0
+		l.awake()
 		l.reap()
 	}
+}
+
+// awake is called behind each enter: what is left for the loop from here on needs no wake-up.
+func (l *loop) awake() {
+	l.sends = 0
+	l.mu.Lock()
+	l.asleep = false
+	l.mu.Unlock()
 }
 
 // enter submits what was written, and waits for so many CQEs.
@@ -172,7 +180,7 @@ func (l *loop) enter(wait uint32) syscall.Errno {
 	if wait == 0 {
 		return l.k.EnterHeld(0)
 	}
-	if errno := l.k.EnterHeld(wait + l.sends); errno != uring.ETIME || l.k.CQ.Ready() > 0 {
+	if errno := l.k.EnterHeld(wait + l.sends); errno != 0 && errno != uring.ETIME || l.k.CQ.Ready() > 0 {
 		return errno
 	}
 	runtime.Gosched()

@@ -91,7 +91,7 @@ func (l *Loop) Enter(wait uint32) syscall.Errno {
 	return errno
 }
 
-// EnterHeld is Enter for what is over soon: it waits for a short time only (ETIME), and keeps Go's scheduler out of it. That
+// EnterHeld is Enter for what is over soon: it waits for a short time only (ETIME, if it had nothing to submit), and keeps Go's scheduler out of it. That
 // saves the work of giving the P away and getting it back, and of the runtime's monitor, which looks at each P in a system
 // call every 20 µs.
 func (l *Loop) EnterHeld(wait uint32) syscall.Errno {
