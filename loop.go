@@ -28,6 +28,7 @@ type loop struct {
 	spare chunks
 
 	sends    uint32 // written in this round
+	heard    uint32 // CQEs of recvs in the last one
 	yielded  time.Time
 	others   int // for so many rounds, other goroutines are likely to have something for it
 	inFlight int // requests whose last CQE is to come
@@ -165,20 +166,24 @@ func (l *loop) awake() {
 
 // enter submits what was written, and waits for so many CQEs.
 //
-// At first it keeps its P: among many busy connections the next one is heard from soon. If none is, whoever else wants to
-// run does, and only then it sleeps. It also lets others run when it has been busy for long, since nothing but the runtime's
+// A busy loop keeps its P while it waits: the next connection is heard from soon. If none is, whoever else wants to run
+// does, and only then it sleeps. It also lets others run when it has been busy for long, since nothing but the runtime's
 // preemption would. What is sent completes inside the enter that submits it, unless the peer is slow; so the wait is for
 // those and wait more, at the risk of waiting all of loopHeld for one that doesn't.
+//
+// A loop that hears of one message at a time sleeps at once: a timer for each costs more than giving the P away.
 func (l *loop) enter(wait uint32) syscall.Errno {
 	if time.Since(l.yielded) > loopBusy {
 		runtime.Gosched()
 		l.yielded = time.Now()
 	}
-	if l.k.SQ.Pending() > loopHeldSends {
+	switch {
+	case l.k.SQ.Pending() > loopHeldSends:
 		return l.k.Enter(0)
-	}
-	if wait == 0 {
+	case wait == 0:
 		return l.k.EnterHeld(0)
+	case l.heard <= 1:
+		return l.sleep(wait)
 	}
 	if errno := l.k.EnterHeld(wait + l.sends); errno != 0 && errno != uring.ETIME || l.k.CQ.Ready() > 0 {
 		return errno
@@ -186,8 +191,13 @@ func (l *loop) enter(wait uint32) syscall.Errno {
 	runtime.Gosched()
 	l.yielded = time.Now()
 	if errno := l.k.EnterHeld(0); errno != 0 || l.k.CQ.Ready() > 0 {
-		return errno // that took a while: meanwhile something has come, and whoever sleeps now has to wait for a P again
+		return errno // that took a while: something has come, and whoever sleeps now has to wait for a P again
 	}
+	return l.sleep(wait)
+}
+
+// sleep is an enter during which the runtime may give the P to somebody else.
+func (l *loop) sleep(wait uint32) syscall.Errno {
 	errno := l.k.Enter(wait)
 	l.yielded = time.Now()
 	return errno
@@ -286,6 +296,7 @@ func (l *loop) request() *uring.SQE {
 
 // reap works off the CQEs that are there.
 func (l *loop) reap() {
+	l.heard = 0
 	for range l.k.CQ.Ready() {
 		e := l.k.CQ.Next()
 		if !e.More() {
@@ -293,6 +304,7 @@ func (l *loop) reap() {
 		}
 		switch does := e.UserData >> doesShift; does {
 		case doesRecv:
+			l.heard++
 			l.received(l.seats.find(e.UserData), &e)
 		case doesSend:
 			l.sent(l.seats.find(e.UserData), e.Res)

@@ -38,7 +38,7 @@ type Server struct {
 // it doesn't close the Listener or the Ring, either.
 type Handler interface {
 	// Data is called with what was received. p is valid until Data returns, and not longer: copy what is to be kept.
-	// Built with -race, p is overwritten then.
+	// Until then it is the Handler's to change; built with -race, it is overwritten afterwards.
 	Data(c *Stream, p []byte)
 
 	// Closed is the last call. err is nil if the peer has ended its stream, or Close was called, and everything written
