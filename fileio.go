@@ -70,6 +70,43 @@ func (f *File) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
+// copying are buffers for ReadFrom: O_DIRECT files need them aligned.
+var copying = sync.Pool{New: func() any { b := Aligned(256<<10, 0); return &b }}
+
+// ReadFrom writes what src gives to where the file's position is, until src ends (io.ReaderFrom).
+func (f *File) ReadFrom(src io.Reader) (n int64, err error) {
+	if f == nil || f.r == nil {
+		return 0, invalid("write", "nil File")
+	}
+	buf := copying.Get().(*[]byte)
+	defer func() {
+		if f.r.broken() == nil { // the kernel may have it still
+			copying.Put(buf)
+		}
+	}()
+	for {
+		var m, w int
+		var end error
+		if f.direct { // it takes no less than whole blocks
+			if m, end = io.ReadFull(src, *buf); end == io.ErrUnexpectedEOF {
+				end = io.EOF
+			}
+		} else {
+			m, end = src.Read(*buf)
+		}
+		if m > 0 {
+			w, err = f.Write((*buf)[:m])
+			n += int64(w)
+		}
+		switch {
+		case err != nil || end == io.EOF:
+			return n, err
+		case end != nil:
+			return n, end
+		}
+	}
+}
+
 // ReadAt reads len(p) bytes from offset off; less only with an error, io.EOF at the end (io.ReaderAt).
 func (f *File) ReadAt(p []byte, off int64) (n int, err error) {
 	if err := f.positional("read", off); err != nil {
