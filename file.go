@@ -93,6 +93,18 @@ func (f *File) Stat() (fs.FileInfo, error) {
 	return fi, err
 }
 
+// ReadDir reads the directory that f is, n entries of it, or all if n is not positive (fs.ReadDirFile).
+func (f *File) ReadDir(n int) ([]fs.DirEntry, error) {
+	if f == nil || f.r == nil {
+		return nil, invalid("readdir", "nil File")
+	}
+	if !f.get() {
+		return nil, &fs.PathError{Op: "readdir", Path: f.Name(), Err: errFileClosed}
+	}
+	defer f.put()
+	return f.f.ReadDir(n)
+}
+
 // Name is the name that the file was opened by.
 func (f *File) Name() string {
 	if f == nil || f.f == nil {
