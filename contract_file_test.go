@@ -99,7 +99,7 @@ func rootOf(t *testing.T, dir string) *os.Root {
 func TestFSIsAFileSystem(t *testing.T) {
 	r := newRing(t, nil)
 	dir := t.TempDir()
-	big := letters(300_000)
+	big := letters(30_000)
 	for name, content := range map[string][]byte{"a": []byte("A"), "sub/b": big, "sub/deeper/c": nil} {
 		path := filepath.Join(dir, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, content, 0o600)); err != nil {

@@ -189,6 +189,9 @@ func (l *lane) letGo(o *op) {
 	if o.h != nil && o.fate&fateLost == 0 {
 		o.h.put()
 	}
+	if o.bits&bitTraced != 0 {
+		o.untrace()
+	}
 	l.table[o.place].op = nil
 	if o.bits&bitQuiet != 0 {
 		l.spare = append(l.spare, o.place)

@@ -72,6 +72,7 @@ const (
 	bitBounded                   // ends by itself
 	bitWaiter                    // not an operation: waits for tickets or for the ring to be idle
 	bitForeign                   // x.file is somebody else's
+	bitTraced                    // it is in the profile rio.inflight
 )
 
 // op.fate, written under cq.mu.

@@ -130,6 +130,9 @@ func (l *lane) prepare(c *call, h *handle) *op {
 	e := &l.table[o.place]
 	e.op = o
 	e.gen++
+	if inflight.on.Load() {
+		o.trace()
+	}
 	if p := l.ring.profile; p != nil {
 		o.began = int64(time.Since(l.ring.born))
 	}
