@@ -112,9 +112,11 @@ func (r *Ring) fail(errno syscall.Errno) {
 		r.dismiss(errCanceled)
 	}
 	r.unlock()
+	lost := r.inFlight()
 	for l := range r.lanes() {
 		l.lose(err, errno)
 	}
+	r.log.Error("rio: the ring is broken", "error", err, "lost", lost)
 }
 
 // lose resolves everything that is in flight on l, as lost.

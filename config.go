@@ -3,6 +3,7 @@ package rio
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"math/bits"
 	"strings"
 	"time"
@@ -36,6 +37,11 @@ type Config struct {
 	// If Profile is not nil, Close writes a table to it: for each kind of operation how many there were and their
 	// latency, from start to the completion's reading, then submissions, batch sizes and waits for a place.
 	Profile io.Writer
+
+	// If Logger is not nil, it hears of what no error tells: an option that this kernel doesn't have and the Ring does
+	// without, fewer places for lent descriptors than operations, memory that had to be waited for, a Ring that broke.
+	// Nothing is logged of single operations.
+	Logger *slog.Logger
 }
 
 // refusedFlags are those that the engine can't live with, and why.

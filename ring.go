@@ -1,6 +1,7 @@
 package rio
 
 import (
+	"log/slog"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ type Ring struct {
 
 	tickets   tickets
 	profile   *profile
+	log       *slog.Logger
 	born      time.Time
 	doneMu    sync.Mutex
 	orphans   orphans
@@ -63,6 +65,7 @@ func New(cfg *Config) (*Ring, error) {
 	r.lane.init(r, k)
 	r.side.init(kc)
 	r.tickets.init(k.CQ.Entries())
+	r.logTo(cfg)
 	go r.sweeper()
 	go r.reaper()
 	go r.mint()

@@ -119,6 +119,9 @@ func (p *patience) endure(l *lane, errno syscall.Errno) bool {
 func (p *patience) wait(l *lane, errno syscall.Errno, limit time.Duration) bool {
 	if p.since.IsZero() {
 		p.since = time.Now()
+		if errno == syscall.ENOMEM || errno == uring.EBADR {
+			l.ring.log.Warn("rio: the kernel has no memory; trying again", "error", errno, "for", limit)
+		}
 	} else if time.Since(p.since) > limit {
 		l.ring.fail(errno)
 		return false

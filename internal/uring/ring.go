@@ -29,6 +29,8 @@ type Ring struct {
 	Flags uint32
 	// Files is how many places the table of registered files has; 0 if there is none.
 	Files int
+	// Waited is how long Open has waited for memory.
+	Waited time.Duration
 
 	fd          int
 	rings, sqes []byte // the mappings

@@ -46,6 +46,7 @@ func (r *Ring) setup(entries uint32, p *params) error {
 			}
 			if errno == unix.ENOMEM && wait < 100*time.Millisecond {
 				time.Sleep(wait)
+				r.Waited += wait
 				wait *= 2
 				continue
 			}

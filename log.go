@@ -1,0 +1,24 @@
+package rio
+
+import (
+	"log/slog"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// logTo makes cfg's Logger r's, or none, and says what r has to do without.
+func (r *Ring) logTo(cfg *Config) {
+	r.log = slog.New(slog.DiscardHandler)
+	if cfg != nil && cfg.Logger != nil {
+		r.log = cfg.Logger
+	}
+	if r.k.Waited > 0 {
+		r.log.Warn("rio: the kernel had no memory for a ring (RLIMIT_MEMLOCK?)", "waited", r.k.Waited)
+	}
+	if r.k.Flags&uring.SetupSubmitAll == 0 {
+		r.log.Info("rio: this kernel has no IORING_SETUP_SUBMIT_ALL; linked operations are submitted one by one")
+	}
+	if n := r.k.Files; n < len(r.table) {
+		r.log.Warn("rio: RLIMIT_NOFILE leaves fewer places for lent descriptors than operations", "places", n, "operations", len(r.table))
+	}
+}

@@ -1,0 +1,84 @@
+package rio
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// heard is a Logger, and what it has heard.
+type heard struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (h *heard) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.buf.Write(p)
+}
+
+func (h *heard) lines() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return strings.Split(strings.TrimSuffix(h.buf.String(), "\n"), "\n")
+}
+
+func (h *heard) logger() *slog.Logger { return slog.New(slog.NewTextHandler(h, nil)) }
+
+func TestLoggerHearsOnceThatTheRingBroke(t *testing.T) {
+	var h heard
+	r, breakIt := breakable(t, &Config{Logger: h.logger()})
+	f, _ := pipeOn(t, r)
+	read := r.ReadAt(f, make([]byte, 1), 0)
+	if err := r.SubmitAll(); err != nil {
+		t.Fatal(err)
+	}
+	if r.k.Links() && h.lines()[0] != "" {
+		t.Errorf("a ring that lacks nothing says %q", h.lines())
+	}
+	breakIt()
+	r.Nop().Wait()
+	r.Nop().Wait()
+	if _, err := read.Wait(); err == nil {
+		t.Error("the ring isn't broken")
+	}
+	var said []string
+	for _, l := range h.lines() {
+		if strings.Contains(l, "level=ERROR") {
+			said = append(said, l)
+		}
+	}
+	if len(said) != 1 || !strings.Contains(said[0], "the ring is broken") || !strings.Contains(said[0], r.broken().Error()) {
+		t.Errorf("%q; want one line that says why", said)
+	}
+}
+
+// It runs itself with few descriptors.
+func TestLoggerHearsOfFewPlacesForLentDescriptors(t *testing.T) {
+	if os.Getenv("RIO_TEST_FEW") == "" {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestLoggerHearsOfFewPlacesForLentDescriptors$", "-test.v")
+		cmd.Env = append(os.Environ(), "RIO_TEST_FEW=1")
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestLoggerHearsOfFew") {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 64, Max: 64}); err != nil {
+		t.Fatal(err)
+	}
+	var h heard
+	r, err := New(&Config{Logger: h.logger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if said := h.lines(); len(said) != 1 || !strings.Contains(said[0], "places=64 operations=512") {
+		t.Errorf("%q", said)
+	}
+}
