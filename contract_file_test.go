@@ -153,6 +153,17 @@ func TestFSIsAFileSystem(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 }
 
+func TestFSOfNothingIsAnError(t *testing.T) {
+	root := rootOf(t, filepath.Dir(fileOf(t, []byte("x"))))
+	for what, fsys := range map[string]fs.FS{
+		"nil Root": newRing(t, nil).FS(nil), "nil Ring": (*rio.Ring)(nil).FS(root), "zero Ring": new(rio.Ring).FS(root),
+	} {
+		if f, err := fsys.Open("file"); f != nil || !errors.Is(err, fs.ErrInvalid) || !errors.As(err, new(*fs.PathError)) {
+			t.Errorf("%s: %v, %v; want fs.ErrInvalid", what, f, err)
+		}
+	}
+}
+
 func TestFSOfAClosedRingOpensNothing(t *testing.T) {
 	r, err := rio.New(nil)
 	if err != nil {

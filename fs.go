@@ -8,7 +8,19 @@ import (
 // FS is the file system below root, for reading: its files are *File. No name and no symbolic link leads out of it. It is
 // an fs.StatFS, an fs.ReadDirFS and an fs.ReadLinkFS too; http.FileServerFS serves it. root stays the caller's, to close
 // when the FS is not used any more.
-func (r *Ring) FS(root *os.Root) fs.FS { return ringFS{root.FS().(metadataFS), r} }
+func (r *Ring) FS(root *os.Root) fs.FS {
+	if root == nil {
+		return noFS{}
+	}
+	return ringFS{root.FS().(metadataFS), r}
+}
+
+// noFS is the FS of no root.
+type noFS struct{}
+
+func (noFS) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: invalid("FS", "nil Root")}
+}
 
 type ringFS struct {
 	metadataFS
