@@ -1,5 +1,5 @@
 // Package suite runs other people's tests on a ring: a copy of their module in a temporary directory, with a file of
-// ours added that puts the ring under them. Nothing of theirs is changed otherwise, and nothing of theirs is kept here.
+// ours added that puts the ring under them. Little of theirs is changed otherwise, and nothing of theirs is kept here.
 package suite
 
 import (
@@ -59,6 +59,20 @@ func (c *Copy) Add(t *testing.T, from, to string) {
 		t.Fatal(err)
 	}
 	c.write(t, filepath.Join(c.Dir, to), content)
+}
+
+// Replace puts in another line where file has old, which has to be there once.
+func (c *Copy) Replace(t *testing.T, file, old, with string) {
+	t.Helper()
+	name := filepath.Join(c.Dir, file)
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(content, []byte(old)); n != 1 {
+		t.Fatalf("%s has %q %d times", file, old, n)
+	}
+	c.write(t, name, bytes.Replace(content, []byte(old), []byte(with), 1))
 }
 
 func (c *Copy) write(t *testing.T, name string, content []byte) {
