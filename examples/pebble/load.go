@@ -17,9 +17,9 @@ import (
 
 // A load is what both sides do.
 type load struct {
-	records, readers int
-	value            []byte
-	cold             bool
+	records, readers, reads int
+	value                   int
+	cold                    bool
 }
 
 // What a load took.
@@ -50,7 +50,7 @@ func (l *load) run(ctx context.Context, fs vfs.FS, dir string, progress func(flo
 		}
 	}
 	begin = time.Now()
-	if err := l.read(ctx, db, func(done int) { progress(0.5 + float64(done)/float64(2*l.records)) }); err != nil {
+	if err := l.read(ctx, db, func(done int) { progress(0.5 + float64(done)/float64(2*l.reads)) }); err != nil {
 		return t, err
 	}
 	t.read = time.Since(begin)
@@ -76,22 +76,22 @@ func (l *load) write(ctx context.Context, db *pebble.DB, progress func(done int)
 	return db.Flush()
 }
 
-// read reads as many records as there are, at random, by all readers together, and compares what comes.
+// read reads records at random, by all readers together, and compares what comes.
 func (l *load) read(ctx context.Context, db *pebble.DB, progress func(done int)) error {
-	var next atomic.Int64
+	var begun atomic.Int64
 	var drawing sync.Mutex
 	errs := make([]error, l.readers)
 	var wg sync.WaitGroup
 	for r := range errs {
 		wg.Go(func() {
-			for errs[r] == nil && next.Load() < int64(l.records) {
+			for done := begun.Add(1); errs[r] == nil && done <= int64(l.reads); done = begun.Add(1) {
 				if ctx.Err() != nil {
 					errs[r] = errors.New("interrupted")
 					return
 				}
 				errs[r] = l.check(db, rand.IntN(l.records))
-				if done := next.Add(1); done%batch == 0 && drawing.TryLock() {
-					progress(min(int(done), l.records))
+				if done%batch == 0 && drawing.TryLock() {
+					progress(int(done))
 					drawing.Unlock()
 				}
 			}
@@ -120,9 +120,14 @@ func (l *load) check(db *pebble.DB, i int) error {
 
 func key(i int) []byte { return fmt.Appendf(nil, "key-%012d", i) }
 
-// valueOf ends with the record's number: none can pass for another.
+// valueOf is what record i holds: bytes that no compression makes less of, and none can pass for another's.
 func (l *load) valueOf(i int) []byte {
-	return binary.BigEndian.AppendUint64(append([]byte(nil), l.value...), uint64(i))
+	random := rand.NewPCG(uint64(i), 0)
+	value := make([]byte, 0, l.value+8)
+	for len(value) < l.value {
+		value = binary.LittleEndian.AppendUint64(value, random.Uint64())
+	}
+	return value[:l.value]
 }
 
 // quiet is a pebble.Logger that only says why the program ends.
