@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"testing"
+	"time"
 
 	_ "github.com/cockroachdb/datadriven" // so that go.sum has what Pebble's tests need
 	"github.com/seed-9c58b644/rio/conformance/suite"
@@ -12,7 +13,7 @@ func TestPebblesTestsOfVFSPassOnTheRing(t *testing.T) {
 	const module = "github.com/cockroachdb/pebble/v2"
 	c := suite.Make(t, module)
 	c.Add(t, "testdata/vfs_ring_test.go", "vfs/rio_test.go")
-	r := c.Test(t, []string{"./vfs"}, "-timeout=3m")
+	r := c.Test(t, []string{"./vfs"}, 3*time.Minute)
 	var want []string
 	for _, name := range []string{
 		"TestVFS/disk", "TestVFSGetDiskUsage", "TestVFSCreateLinkSemantics/*pebblevfs.FS", "TestVFSRootDirName", "TestLock",

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/seed-9c58b644/rio/conformance/suite"
 )
@@ -21,7 +22,7 @@ func TestRaftWALsTestsOfVFSPassOnTheRing(t *testing.T) {
 	c.Add(t, "testdata/fs_ring.go", "fs/rio.go")
 	c.Add(t, "testdata/fs_ring_test.go", "fs/rio_test.go")
 	c.Add(t, "testdata/integration_ring_test.go", "integration/rio_test.go") // the log as a whole
-	r := c.Test(t, []string{"./fs", "./integration"}, "-timeout=1m")
+	r := c.Test(t, []string{"./fs", "./integration"}, time.Minute)
 	want := []string{module + "/fs.TestFS", module + "/fs.TestRealFSNoDir", module + "/integration.TestIntegrationScenarios"}
 	// 5 WriteAts, 7 ReadAts, a Sync with its directory, another one, a Delete, and an allocation;
 	// what the log does beside that is its own affair.

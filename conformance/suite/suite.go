@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A Copy is a copy of another module, at the version that the calling test's module requires.
@@ -82,9 +83,14 @@ func (c *Copy) write(t *testing.T, name string, content []byte) {
 	}
 }
 
-// Test runs the tests of the copy's packages, which are named as from within it, with the flags of go test given.
-func (c *Copy) Test(t *testing.T, packages []string, flags ...string) *Result {
+// Test runs the tests of the copy's packages, which are named as from within it, with the flags of go test given. They
+// end after timeout, and before t would have to.
+func (c *Copy) Test(t *testing.T, packages []string, timeout time.Duration, flags ...string) *Result {
 	t.Helper()
+	if end, ok := t.Deadline(); ok {
+		timeout = min(timeout, time.Until(end)-10*time.Second)
+	}
+	flags = append(flags, "-timeout="+timeout.String())
 	args := append([]string{"test", "-modfile=" + c.file, "-json", "-count=1", "-vet=off"}, flags...)
 	if race {
 		args = append(args, "-race")
