@@ -28,7 +28,7 @@ func echoRows() []Row {
 }
 
 // serverForm is the side that is compared with gnet: rio's, in the form that suits servers best.
-const serverForm = "rio"
+const serverForm = "rio Serve"
 
 func echoGoals(procs int) []Goal {
 	cpu := 1.0
@@ -51,6 +51,7 @@ func (s *Stage) echoSides(conns, procs int) ([]Side, error) {
 		{name: "C epoll", c: "echo_epoll"},
 		{name: "C io_uring", c: "echo_uring"},
 		{name: "rio"},
+		{name: "rio Serve"},
 	} {
 		side := Side{Name: server.name}
 		var c program

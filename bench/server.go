@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +30,8 @@ var echoServers = map[string]func(ready func(addr string, ring *rio.Ring)) error
 	"net":  serveNet,
 	"rio":  serveRio,
 	"gnet": serveGnet,
+
+	"rio Serve": serveLoops,
 }
 
 func serveNet(ready func(string, *rio.Ring)) error {
@@ -52,6 +55,26 @@ func serveRio(ready func(string, *rio.Ring)) error {
 	ready(l.Addr().String(), ring)
 	return acceptAll(l)
 }
+
+// serveLoops is rio's other form: loops that run the handler themselves.
+func serveLoops(ready func(string, *rio.Ring)) error {
+	ring, err := rio.New(nil)
+	if err != nil {
+		return err
+	}
+	l, err := ring.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	ready(l.Addr().String(), nil) // the loops' enters are not in its Stats
+	return l.Serve(context.Background(), &rio.Server{Open: func(*rio.Stream) rio.Handler { return streamEcho{} }})
+}
+
+// streamEcho is the Handler of all connections.
+type streamEcho struct{}
+
+func (streamEcho) Data(c *rio.Stream, p []byte)     { c.Write(p) }
+func (streamEcho) Closed(c *rio.Stream, err error) {}
 
 // acceptAll serves each connection with a goroutine of its own.
 func acceptAll(l net.Listener) error {
@@ -140,7 +163,7 @@ type ServerStats struct {
 // that ends.
 func serve(args []string) error {
 	if len(args) != 1 || echoServers[args[0]] == nil {
-		return errors.New("usage: bench serve net|rio|gnet")
+		return errors.New("usage: bench serve net|rio|gnet|'rio Serve'")
 	}
 	var ring atomic.Pointer[rio.Ring]
 	failed := make(chan error, 1)
