@@ -2,6 +2,7 @@ package rio_test
 
 import (
 	"context"
+	"expvar"
 	"fmt"
 	"io"
 	"log"
@@ -114,4 +115,17 @@ func ExampleRing_FS() {
 	text, err := io.ReadAll(file)
 	fmt.Println(string(text), err)
 	// Output: read by the ring <nil>
+}
+
+func ExampleRing_Stats() {
+	ring, err := rio.New(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ring.Close()
+	expvar.Publish("rio", expvar.Func(func() any { return ring.Stats() }))
+
+	ring.Nop().Wait()
+	fmt.Println(expvar.Get("rio"))
+	// Output: {"InFlight":0,"Capacity":512,"Started":1,"Completed":1,"Enters":1,"Submitted":1,"Waits":0,"Overflows":0}
 }

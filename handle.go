@@ -14,6 +14,8 @@ type handle struct {
 	bounded bool // a regular file or block device: what is begun on it ends by itself
 	direct  bool // O_DIRECT
 	socket  bool
+	cold    atomic.Int32  // how many reads not to try the page cache for
+	chilled atomic.Int32  // how many that were, the last time
 	syncErr atomic.Int32  // the errno of the first sync that failed
 	refs    atomic.Int64  // operations, and handleClosing
 	idle    chan struct{} // gets a token when a closing handle has no operations left

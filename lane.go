@@ -40,6 +40,7 @@ type lane struct {
 	gone      atomic.Bool
 	edge      atomic.Uint32 // for the race detector: from publish to drain
 	overflows atomic.Uint64
+	untaken   atomic.Int32 // operations that ended without the ring and whose results nobody has taken
 
 	scheduler scheduler
 }
@@ -56,6 +57,7 @@ type submission struct {
 	started uint64
 	written uint64 // SQEs
 	quiet   uint64 // those without a Completion
+	instant uint64 // operations that ended without the ring
 }
 
 // completions is the CQ's side. Who holds its lock takes no other.

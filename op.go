@@ -82,6 +82,7 @@ const (
 	fateAbsorb                    // the one before it is started again: its ECANCELED doesn't count
 	fateOrdered                   // it follows others: its end is theirs too
 	fateLost                      // the ring broke while the kernel had it
+	fateInstant                   // it has ended without the ring
 )
 
 // extra is what only some operations need. It stays with the op when that is used again.
@@ -171,6 +172,9 @@ func (o *op) resolve(res int32) {
 func (l *lane) recycle(o *op) {
 	if o.fate&fateLost != 0 {
 		return // the kernel may still write to what it has pinned
+	}
+	if o.fate&fateInstant != 0 {
+		l.untaken.Add(-1)
 	}
 	o.h = nil
 	if x := o.x; x != nil {

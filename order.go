@@ -32,13 +32,6 @@ type link struct {
 	open   *group // held back for the successor, so that both go out in one piece
 }
 
-// An epoch is what was started between two Drains. One with a gate may begin when all earlier ones have ended.
-type epoch struct {
-	started  uint64 // under sq.mu; it stands still once there is a later epoch
-	finished uint64 // under cq.mu
-	gate     *group
-}
-
 // order starts o, which has an Ordering or follows a Link. Under sq.mu.
 func (l *lane) order(o *op, ord Ordering) {
 	l.cq.mu.Lock()
@@ -132,67 +125,6 @@ func (l *lane) setFollow(follow bool) {
 // mayLink reports whether the kernel can be trusted with one more behind the last of g.
 func (l *lane) mayLink(g *group) bool {
 	return l.k.Links() && g.last.linkable() && g.n < l.k.SQ.Entries()
-}
-
-// newEpoch begins an epoch with o, unless everything before o has ended.
-func (l *lane) newEpoch(o *op, g *group) bool {
-	o.epoch.started--
-	idle := true
-	for _, e := range l.cq.epochs {
-		idle = idle && e.started == e.finished
-	}
-	if !idle {
-		o.epoch = &epoch{gate: g}
-		l.sq.epoch = o.epoch
-		l.cq.epochs = append(l.cq.epochs, o.epoch)
-	}
-	o.epoch.started++
-	return !idle
-}
-
-// gate makes g, of the first lane, wait for what was started on the side lane l so far. It reports whether there is any.
-// Under the first lane's locks.
-func (l *lane) gate(g *group) bool {
-	l.lock()
-	defer l.unlock()
-	idle := true
-	for _, e := range l.cq.epochs {
-		idle = idle && e.started == e.finished
-	}
-	if !idle {
-		l.sq.epoch = &epoch{gate: g}
-		l.cq.epochs = append(l.cq.epochs, l.sq.epoch)
-	}
-	return !idle
-}
-
-// openGates tells groups of the first lane that what they waited for on a side lane has ended.
-func (r *Ring) openGates(gates []*group) {
-	if len(gates) == 0 {
-		return
-	}
-	r.lock()
-	for _, g := range gates {
-		r.settle(g, true)
-	}
-	r.unlock()
-	r.follow()
-}
-
-// passEpochs opens the gates of the epochs whose predecessors have all ended. Under cq.mu.
-func (l *lane) passEpochs() {
-	for len(l.cq.epochs) > 1 && l.cq.epochs[0].started == l.cq.epochs[0].finished {
-		l.cq.epochs = append(l.cq.epochs[:0], l.cq.epochs[1:]...)
-		e := l.cq.epochs[0]
-		switch {
-		case e.gate == nil:
-		case l == &l.ring.lane:
-			l.settle(e.gate, true)
-		default:
-			l.cq.work.gates = append(l.cq.work.gates, e.gate)
-		}
-		e.gate = nil
-	}
 }
 
 // settle tells g that one of the things it waits for has ended. Under cq.mu.

@@ -20,6 +20,8 @@ const (
 	gainFor = 8
 	// probe is how often who is alone finds out whether it still is: once in so many operations.
 	probe = 64
+	// sample is how often a yield is timed.
+	sample = 8
 	// What runs for longer than this for each operation that comes of it is somebody's computation, which goes on until the
 	// scheduler's own preemption, after 10 ms.
 	stranger = 100 * time.Microsecond
@@ -38,21 +40,13 @@ func (s *scheduler) yield(l *lane) {
 		s.shy.Store(n - 1)
 		return
 	}
-	before, began := l.flushed.Load(), time.Since(l.ring.born)
-	runtime.Gosched()
-	took, submitted := time.Since(l.ring.born)-began, l.flushed.Load()-before
-	if took > patient && took/time.Duration(submitted+1) > stranger {
-		if n := s.slow.Load() + 1; n < enough {
-			s.slow.Store(n)
-		} else {
-			fear := min(max(2*s.fear.Load(), minFear), maxFear)
-			s.fear.Store(fear)
-			s.shy.Store(fear)
-		}
-	} else if s.slow.Load() > 0 {
-		s.slow.Store(0)
-		s.fear.Store(0)
+	before := l.flushed.Load()
+	if before%sample == 0 || s.slow.Load() > 0 {
+		s.timed(l, before)
+	} else {
+		runtime.Gosched()
 	}
+	submitted := l.flushed.Load() - before
 	switch n := s.gain.Load(); {
 	case submitted > 0:
 		if n != gainFor {
@@ -60,6 +54,27 @@ func (s *scheduler) yield(l *lane) {
 		}
 	case n > 0:
 		s.gain.Store(n - 1)
+	}
+}
+
+// timed yields and looks at the clock, which costs as much as the rest.
+func (s *scheduler) timed(l *lane, before uint32) {
+	began := time.Now()
+	runtime.Gosched()
+	took, submitted := time.Since(began), l.flushed.Load()-before
+	if took > patient && took/time.Duration(submitted+1) > stranger {
+		if n := s.slow.Load() + 1; n < enough {
+			s.slow.Store(n)
+			return
+		}
+		fear := min(max(2*s.fear.Load(), minFear), maxFear)
+		s.fear.Store(fear)
+		s.shy.Store(fear)
+		return
+	}
+	if s.slow.Load() > 0 {
+		s.slow.Store(0)
+		s.fear.Store(0)
 	}
 }
 

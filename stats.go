@@ -35,8 +35,8 @@ func (l *lane) add(s *Stats) {
 		written -= uint64(l.k.SQ.Pending())
 	}
 	s.InFlight += int(l.sq.started - l.cq.completed)
-	s.Started += l.sq.started + l.sq.quiet
-	s.Completed += l.cq.completed + l.cq.quiet
+	s.Started += l.sq.started + l.sq.quiet + l.sq.instant
+	s.Completed += l.cq.completed + l.cq.quiet + l.sq.instant
 	s.Enters += l.calls.Load() >> callShift
 	s.Submitted += written
 	s.Overflows += l.overflows.Load()

@@ -73,7 +73,7 @@ func serveLoops(ready func(string, *rio.Ring)) error {
 // streamEcho is the Handler of all connections.
 type streamEcho struct{}
 
-func (streamEcho) Data(c *rio.Stream, p []byte)     { c.Write(p) }
+func (streamEcho) Data(c *rio.Stream, p []byte)    { c.Write(p) }
 func (streamEcho) Closed(c *rio.Stream, err error) {}
 
 // acceptAll serves each connection with a goroutine of its own.

@@ -20,3 +20,14 @@ func RecvNow(fd int, p []byte) (int, syscall.Errno) {
 		unix.MSG_DONTWAIT, 0, 0)
 	return int(n), errno
 }
+
+// rwfNowait is RWF_NOWAIT.
+const rwfNowait = 8
+
+// ReadNow reads what of the file lies in the page cache (preadv2(2), RWF_NOWAIT), at its position if off is -1; EAGAIN if
+// nothing does, EOPNOTSUPP if the file system can't tell. p is not empty.
+func ReadNow(fd int, p []byte, off int64) (int, syscall.Errno) {
+	v := Iovec{base: uintptr(unsafe.Pointer(unsafe.SliceData(p))), len: uintptr(len(p))}
+	n, _, errno := unix.Syscall6(unix.SYS_PREADV2, uintptr(fd), uintptr(unsafe.Pointer(&v)), 1, uintptr(off), uintptr(off>>32), rwfNowait)
+	return int(n), errno
+}

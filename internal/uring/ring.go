@@ -37,7 +37,6 @@ type Ring struct {
 	pins        Pins
 	shares      bool // Event is another ring's
 	arg         *geteventsArg
-	ts          *timespec
 }
 
 // Links reports whether a chain survives a bad SQE in front of it (IORING_SETUP_SUBMIT_ALL): without that an enter may

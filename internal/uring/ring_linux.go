@@ -19,7 +19,7 @@ func Open(c Config) (*Ring, error) {
 	if c.CQEntries != 0 {
 		p.flags |= SetupCQSize
 	}
-	r := &Ring{fd: -1, arg: new(geteventsArg), ts: new(timespec)}
+	r := &Ring{fd: -1}
 	if err := r.setup(c.Entries, &p); err != nil {
 		return nil, setupError(err, c.Flags)
 	}
@@ -66,10 +66,7 @@ func (r *Ring) init(c *Config, p *params) error {
 	if err := r.mapQueues(p); err != nil {
 		return setupError(err, c.Flags)
 	}
-	r.ts.nsec = int64(c.Wait)
-	r.arg.ts = uint64(uintptr(unsafe.Pointer(r.ts)))
-	r.pins.p.Pin(r.ts)
-	r.pins.p.Pin(r.arg)
+	r.arg = r.limit(c.Wait)
 	if err := r.registerEvent(c.Event); err != nil {
 		return err
 	}
@@ -77,6 +74,15 @@ func (r *Ring) init(c *Config, p *params) error {
 		return err
 	}
 	return r.registerFiles(c.Files)
+}
+
+// limit is how an enter is told how long to wait.
+func (r *Ring) limit(d time.Duration) *geteventsArg {
+	ts := &timespec{nsec: int64(d)}
+	r.pins.p.Pin(ts)
+	arg := &geteventsArg{ts: uint64(uintptr(unsafe.Pointer(ts)))}
+	r.pins.p.Pin(arg)
+	return arg
 }
 
 // registerEvent has the kernel write to shared, or to an eventfd of the ring's own, when there are completions. The
