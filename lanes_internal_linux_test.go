@@ -1,0 +1,289 @@
+package rio
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+	"golang.org/x/sys/unix"
+)
+
+// wide returns a Ring with two side lanes that operations take in turn.
+func wide(t *testing.T, cfg *Config) *Ring {
+	t.Helper()
+	n := spreadLanes
+	spreadLanes = 2
+	t.Cleanup(func() { spreadLanes = n })
+	return openRing(t, cfg)
+}
+
+// dataFile returns a file of the Ring's with n bytes, that are in the page cache.
+func dataFile(t *testing.T, r *Ring, n int) (*File, []byte) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "data")
+	data := bytes.Repeat([]byte("0123456789abcde\n"), (n+15)/16)[:n]
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := r.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f, data
+}
+
+// written is how many SQEs each lane has had.
+func written(r *Ring) (n []uint64) {
+	for l := range r.lanes() {
+		l.lock()
+		n = append(n, l.sq.written)
+		l.unlock()
+	}
+	return n
+}
+
+func TestLanesShareTheWork(t *testing.T) {
+	r := wide(t, nil)
+	before := written(r)
+	var cs []Completion[struct{}]
+	for range 30 {
+		cs = append(cs, r.Nop())
+	}
+	for _, c := range cs {
+		if _, err := c.Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := written(r)
+	if len(after) != 3 {
+		t.Fatalf("%d lanes", len(after))
+	}
+	for i := range after {
+		if after[i]-before[i] != 10 {
+			t.Errorf("lane %d had %d of 30 NOPs", i, after[i]-before[i])
+		}
+	}
+}
+
+func TestSideLanesOpenWhenSeveralSubmitAtOnce(t *testing.T) {
+	firstLaneOnly(t)
+	if runtime.GOMAXPROCS(0) < 2 {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	}
+	r := openRing(t, nil)
+	for range 1000 {
+		if _, err := r.Nop().Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.sides() != nil {
+		t.Fatal("one goroutine has opened side lanes")
+	}
+	for range contention {
+		r.contend()
+	}
+	if n := len(r.sides()); n != runtime.GOMAXPROCS(0)-1 {
+		t.Errorf("%d side lanes, GOMAXPROCS is %d", n, runtime.GOMAXPROCS(0))
+	}
+}
+
+func TestQueuesForAFewHaveNoSideLanes(t *testing.T) {
+	if r := wide(t, &Config{Depth: 1}); r.sides() != nil {
+		t.Error("a Ring of depth 1 has side lanes")
+	}
+}
+
+// The tickets are the Ring's: all lanes together have no more in flight than one may.
+func TestLanesShareTheTickets(t *testing.T) {
+	r := wide(t, &Config{Depth: 32, CQDepth: 64})
+	var cs []Completion[struct{}]
+	for range 64 {
+		cs = append(cs, r.Nop())
+	}
+	if s := r.Stats(); s.Capacity != 64 || s.InFlight+int(s.Completed) != 64 {
+		t.Errorf("%+v", s)
+	}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 500 {
+				c := r.Nop()
+				if n := r.Stats().InFlight; n > 64 {
+					t.Errorf("%d in flight", n)
+				}
+				if _, err := c.Wait(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for _, c := range cs {
+		if _, err := c.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := r.tickets.free.Load(); n != 64 {
+		t.Errorf("%d tickets are left of 64", n)
+	}
+}
+
+// A Drain waits for what was started on side lanes, too: here for writes whose bytes the drained read must see.
+func TestDrainWaitsForAllLanes(t *testing.T) {
+	r := wide(t, nil)
+	f, _ := dataFile(t, r, 16*64)
+	buf := make([]byte, 16*64)
+	for round := range 50 {
+		want := bytes.Repeat([]byte{byte('a' + round%26)}, len(buf))
+		for i := range 64 {
+			r.WriteAt(f, want[16*i:16*i+16], int64(16*i))
+		}
+		n, err := r.ReadAt(f, buf, 0, Drain).Wait()
+		if n != len(buf) || err != nil || !bytes.Equal(buf, want) {
+			t.Fatalf("round %d: %d, %v, %q", round, n, err, buf)
+		}
+	}
+}
+
+// Whatever lane its P has, the next operation is the successor of a Link.
+func TestLinkHoldsAcrossLanes(t *testing.T) {
+	r := wide(t, nil)
+	f, _ := dataFile(t, r, 16)
+	for range 30 {
+		short := r.ReadAt(f, make([]byte, 100), 0, Link)
+		next := r.ReadAt(f, make([]byte, 4), 0)
+		free := r.ReadAt(f, make([]byte, 4), 0)
+		if n, err := short.Wait(); n != 16 || err != nil {
+			t.Fatal(n, err)
+		}
+		if _, err := next.Wait(); !errors.Is(err, syscall.ECANCELED) {
+			t.Fatal("behind a short read:", err)
+		}
+		if n, err := free.Wait(); n != 4 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+}
+
+func TestCachedReadsNeedNoEnter(t *testing.T) {
+	firstLaneOnly(t)
+	if uring.Race {
+		t.Skip("under the race detector every read goes through the ring")
+	}
+	r := openRing(t, nil)
+	f, data := dataFile(t, r, 4096)
+	buf := make([]byte, 100)
+	before := r.Stats()
+	for i := range 20 {
+		n, err := r.ReadAt(f, buf, int64(100*i)).Wait()
+		if n != 100 || err != nil || !bytes.Equal(buf, data[100*i:100*i+100]) {
+			t.Fatal(n, err, string(buf))
+		}
+	}
+	after := r.Stats()
+	if after.Submitted != before.Submitted || after.Started-before.Started != 20 || after.Completed-before.Completed != 20 {
+		t.Errorf("%+v, before 20 cached reads %+v", after, before)
+	}
+	// The end of the file is the ring's to tell; and so is what follows a Link.
+	if n, err := r.ReadAt(f, buf, 4050).Wait(); n != 46 || err != nil {
+		t.Error(n, err)
+	}
+	if got := r.Stats().Submitted - after.Submitted; got != 1 {
+		t.Errorf("%d SQEs for a read across the end", got)
+	}
+}
+
+// What is not in the cache, or only in part, is read by the ring, in full.
+func TestUncachedReadsGoToTheRing(t *testing.T) {
+	r := openRing(t, nil)
+	f, data := dataFile(t, r, 1<<20)
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	for round := range 20 {
+		if err := unix.Fadvise(f.fd, 0, 0, unix.FADV_DONTNEED); err != nil {
+			t.Skip(err)
+		}
+		if round%2 == 1 { // the first page is cached, by a read that may bring some more
+			if _, err := f.ReadAt(make([]byte, 1), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.cold.Store(0)
+		buf := make([]byte, len(data))
+		if n, err := r.ReadAt(f, buf, 0).Wait(); n != len(data) || err != nil || !bytes.Equal(buf, data) {
+			t.Fatalf("round %d: %d bytes, %v", round, n, err)
+		}
+	}
+}
+
+func TestColdFilesAreTriedLessOften(t *testing.T) {
+	h := new(handle)
+	tries := 0
+	for range 10000 {
+		if h.warm() {
+			tries++
+			h.chill()
+		}
+	}
+	if tries < 10 || tries > 30 {
+		t.Errorf("%d tries in 10000 reads", tries)
+	}
+	h.cold.Store(never)
+	for range 10 {
+		if h.warm() {
+			t.Fatal("a file that can't tell was tried again")
+		}
+	}
+}
+
+// Many started at once are cheaper in one enter.
+func TestBurstsOfCachedReadsGoTogether(t *testing.T) {
+	firstLaneOnly(t)
+	if uring.Race {
+		t.Skip("under the race detector every read goes through the ring")
+	}
+	r := openRing(t, nil)
+	f, _ := dataFile(t, r, 4096)
+	before := r.Stats()
+	var cs []Completion[int]
+	for range 64 {
+		cs = append(cs, r.ReadAt(f, make([]byte, 64), 0))
+	}
+	for _, c := range cs {
+		if n, err := c.Wait(); n != 64 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if s := r.Stats(); s.Submitted-before.Submitted != 64-burst {
+		t.Errorf("%d of 64 went to the ring", s.Submitted-before.Submitted)
+	}
+	if n := r.untaken.Load(); n != 0 {
+		t.Errorf("%d results are untaken", n)
+	}
+}
+
+func TestCachedReadOfWhatIsClosedIsAnError(t *testing.T) {
+	r := openRing(t, nil)
+	f, _ := dataFile(t, r, 16)
+	buf := make([]byte, 4)
+	if _, err := r.ReadAt(f, buf, 0).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	g, _ := dataFile(t, r, 16)
+	f.Close()
+	if _, err := r.ReadAt(f, buf, 0).Wait(); !errors.Is(err, os.ErrClosed) {
+		t.Error("a closed file:", err)
+	}
+	r.Close()
+	if _, err := r.ReadAt(g, buf, 0).Wait(); !errors.Is(err, ErrClosed) {
+		t.Error("a closed Ring:", err)
+	}
+}
