@@ -42,7 +42,7 @@ func (s *scheduler) yield(l *lane) {
 	}
 	before := l.flushed.Load()
 	if before%sample == 0 || s.slow.Load() > 0 {
-		s.timed(l, before)
+		s.timed(l)
 	} else {
 		runtime.Gosched()
 	}
@@ -58,11 +58,11 @@ func (s *scheduler) yield(l *lane) {
 }
 
 // timed yields and looks at the clock, which costs as much as the rest.
-func (s *scheduler) timed(l *lane, before uint32) {
-	began := time.Now()
+func (s *scheduler) timed(l *lane) {
+	before, began := l.writtenSQEs(), time.Now()
 	runtime.Gosched()
-	took, submitted := time.Since(began), l.flushed.Load()-before
-	if took > patient && took/time.Duration(submitted+1) > stranger {
+	took, queued := time.Since(began), l.writtenSQEs()-before
+	if took > patient && took/time.Duration(queued+1) > stranger {
 		if n := s.slow.Load() + 1; n < enough {
 			s.slow.Store(n)
 			return
@@ -85,4 +85,11 @@ func (s *scheduler) crowds(l *lane) bool {
 	}
 	l.leaders.Add(1)
 	return true
+}
+
+// writtenSQEs is how many operations have reached the queue so far.
+func (l *lane) writtenSQEs() uint64 {
+	l.sq.mu.Lock()
+	defer l.sq.mu.Unlock()
+	return l.sq.written
 }

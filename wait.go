@@ -91,6 +91,7 @@ func (l *lane) lead(o *op, ctx context.Context) {
 	}
 	// Who parked while there was a leader has relied on it.
 	if l.leaders.Add(-1) == 0 && l.watchers.Load() > 0 {
+		l.flush() // what they have left to it
 		l.arm()
 	}
 }
@@ -105,6 +106,7 @@ func (l *lane) park(o *op, ctx context.Context) bool {
 	l.watchers.Add(1)
 	defer l.unpark()
 	if l.leaders.Load() == 0 {
+		l.flush() // it may have been left to a leader who has gone
 		l.arm()
 	}
 	for {

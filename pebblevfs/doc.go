@@ -24,6 +24,6 @@
 //	File.Prefetch                       posix_fadvise(2)
 //	names, locks, listings, disk usage  vfs.Default
 //
-// Reads from the page cache, one at a time, are dearer than with vfs.Default; reads that wait for the disk, many of them, are
+// Reads from the page cache are a little dearer than with vfs.Default; reads that wait for the disk, many of them, are
 // cheaper. Measure your own load: examples/pebble of rio prints both.
 package pebblevfs
