@@ -13,14 +13,14 @@ import (
 // the queue, unless many go in one enter; and many goroutines then don't stand in line for the kernel's lock. So a read of a
 // regular file tries that first, as long as it finds what it looks for.
 //
-// A send of a few bytes hardly ever waits. With several Ps it is the cheaper
-// way, because completions cross threads, and a Conn tries without waiting first (MSG_DONTWAIT); the ring is for what has
-// to wait. With one P the ring is cheaper: one enter for all that have something to send. Under the race detector
-// everything goes through the ring, whose witnesses know what to tell it; and with a Profile, which wants to see it.
+// A send of a few bytes hardly ever waits. With several Ps it is the cheaper way, because completions cross threads, and a
+// Conn tries without waiting first (MSG_DONTWAIT). With one P, or while a leader is about to submit for everybody, the ring
+// is cheaper: one enter for all that have something to send. Under the race detector everything goes through the ring, whose
+// witnesses know what to tell it; and with a Profile, which wants to see it.
 
 // instant does on h what of p can be done at once; EAGAIN says that the ring has to.
 func (d *half) instant(h *handle, k kind, p []byte, do func(fd int, p []byte) (int, syscall.Errno)) (int, error) {
-	if uring.Race || h.r.profile != nil || h.r.procs.Load() == 1 || h.r.closing.Load() || !h.get() {
+	if uring.Race || h.r.profile != nil || h.r.procs.Load() == 1 || h.r.yielding.Load() || h.r.closing.Load() || !h.get() {
 		return 0, syscall.EAGAIN // begin says what is wrong
 	}
 	defer h.put()

@@ -1,0 +1,153 @@
+package rio
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+)
+
+// Each technique that costs code has a benchmark here, with it and without it, in one run:
+//
+//	go test -run '^$' -bench Worth -count 5 .
+//
+// The CPU time counts as much as the time.
+
+func cpuTime() int64 {
+	var u syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return u.Utime.Nano() + u.Stime.Nano()
+}
+
+// worth runs do, an operation each, in so many goroutines.
+func worth(b *testing.B, r *Ring, goroutines int, do func(g int)) {
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	b.ResetTimer()
+	cpu := cpuTime()
+	var all sync.WaitGroup
+	for g := range goroutines {
+		all.Go(func() {
+			for left.Add(-1) >= 0 {
+				do(g)
+			}
+		})
+	}
+	all.Wait()
+	b.ReportMetric(float64(cpuTime()-cpu)/float64(b.N), "cpu-ns/op")
+}
+
+func ringFor(b *testing.B) *Ring {
+	r, err := New(nil)
+	if err != nil {
+		b.Skip(err)
+	}
+	b.Cleanup(func() { r.Close() })
+	return r
+}
+
+// One kernel ring is one lock: several share the work of goroutines on several Ps.
+func BenchmarkWorthSideLanes(b *testing.B) {
+	for _, with := range []string{"with", "without"} {
+		b.Run(with, func(b *testing.B) {
+			r := ringFor(b)
+			if with == "without" {
+				r.side.most = 0
+			}
+			worth(b, r, 64, func(int) { r.Nop().Wait() })
+		})
+	}
+}
+
+// Who lets others run before it submits makes one enter of many.
+func BenchmarkWorthYields(b *testing.B) {
+	for _, with := range []string{"with", "without"} {
+		b.Run(with, func(b *testing.B) {
+			r := ringFor(b)
+			if with == "without" {
+				r.scheduler.shy.Store(1 << 30)
+				r.side.most = 0
+			}
+			worth(b, r, 64, func(int) { r.Nop().Wait() })
+		})
+	}
+}
+
+// What lies in the page cache is read at once.
+func BenchmarkWorthCachedReads(b *testing.B) {
+	const blocks = 4096
+	name := filepath.Join(b.TempDir(), "data")
+	if err := os.WriteFile(name, make([]byte, blocks*4096), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	for _, goroutines := range []int{1, 64} {
+		for _, with := range []string{"with", "without"} {
+			b.Run(with+map[int]string{1: "/one", 64: "/64goroutines"}[goroutines], func(b *testing.B) {
+				r := ringFor(b)
+				f, err := r.OpenFile(name, os.O_RDONLY, 0)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer f.Close()
+				if with == "without" {
+					f.cold.Store(never)
+				}
+				var bufs [64][4096]byte
+				worth(b, r, goroutines, func(g int) {
+					if n, err := r.ReadAt(f, bufs[g][:], rand.Int64N(blocks)*4096).Wait(); n != 4096 {
+						b.Error(n, err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A Conn sends without the ring, if there are several Ps: 64 pairs that throw a message to and fro.
+func BenchmarkWorthInstantSends(b *testing.B) {
+	for _, with := range []string{"with", "without"} {
+		b.Run(with, func(b *testing.B) {
+			r := ringFor(b)
+			var near, far [64]*Conn
+			for i := range near {
+				fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for end, c := range []**Conn{&near[i], &far[i]} {
+					if *c, err = r.NewConn(os.NewFile(uintptr(fds[end]), "socket")); err != nil {
+						b.Fatal(err)
+					}
+				}
+				go func() {
+					var p [128]byte
+					for {
+						n, err := far[i].Read(p[:])
+						if err != nil {
+							return
+						}
+						far[i].Write(p[:n])
+					}
+				}()
+			}
+			defer func() {
+				for i := range near {
+					near[i].Close()
+					far[i].Close()
+				}
+			}()
+			r.procs.Store(2)
+			if with == "without" {
+				r.procs.Store(1)
+			}
+			var bufs [64][128]byte
+			worth(b, r, 64, func(g int) {
+				near[g].Write(bufs[g][:])
+				near[g].Read(bufs[g][:])
+			})
+		})
+	}
+}
