@@ -77,7 +77,7 @@ func New(t testing.TB, cfg *rio.Config, operations uint64) *rio.Ring {
 			return
 		}
 		if runtime.GOMAXPROCS(0) > 1 {
-			operations /= 4 // with several Ps a Conn sends without the ring what can be sent at once
+			operations /= 10 // with several Ps a Conn sends without the ring what can be sent at once
 		}
 		if s.Completed < operations || s.Submitted < operations || s.Enters == 0 && (cfg == nil || !cfg.SQPoll) {
 			t.Errorf("the ring has done less than %d operations: %+v", operations, s)
