@@ -77,6 +77,16 @@ func (o *op) linkable() bool {
 	return kinds[o.kind].breaks && o.bits&(bitShort|bitBounded) == bitBounded
 }
 
+// isRemote reports whether somebody else answers o, who may never do so. Within enter the kernel would wait for that with
+// the ring's lock held, and with it everybody: its workers wait alone.
+func (o *op) isRemote() bool {
+	switch o.kind {
+	case kindRead, kindWrite, kindReadv, kindWritev:
+		return o.h != nil && o.h.remote
+	}
+	return false
+}
+
 // fillSQE says to the kernel what o is.
 func (o *op) fillSQE(s *uring.SQE, userData uint64) {
 	k := &kinds[o.kind]
@@ -86,6 +96,9 @@ func (o *op) fillSQE(s *uring.SQE, userData uint64) {
 	}
 	if o.bits&bitLinked != 0 {
 		flags |= uring.SQELink
+	}
+	if o.isRemote() {
+		flags |= uring.SQEAsync
 	}
 	switch {
 	case o.fate&fatePolling != 0:

@@ -102,6 +102,7 @@ func (r *Ring) newFile(f *os.File) (*File, error) {
 		file.bounded, file.socket = uring.FileType(int(fd))
 		file.direct = flags&uring.FileDirect != 0
 		file.appends = flags&uring.FileAppend != 0
+		file.remote = uring.Remote(int(fd))
 	})
 	if err != nil {
 		f.Close()

@@ -53,3 +53,6 @@ func Truncate(int, int64) error           { return errors.ErrUnsupported }
 func Shutdown(int, bool) error            { return errors.ErrUnsupported }
 func SocketError(int) syscall.Errno       { return syscall.ENOSYS }
 func OnlineCPU(int) bool                  { return false }
+
+func Remote(int) bool                      { return false }
+func Read(int, []byte, int64) (int, error) { return 0, errors.ErrUnsupported }

@@ -51,6 +51,40 @@ func FileType(fd int) (bounded, socket bool) {
 	return false, false
 }
 
+// Remote reports whether fd is a file that a server answers for: FUSE, or the network.
+func Remote(fd int) bool {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || unix.Major(uint64(st.Dev)) != 0 {
+		return false // what lies on a device has none
+	}
+	var fs unix.Statfs_t
+	err := unix.EINTR
+	for err == unix.EINTR {
+		err, _ = unix.Fstatfs(fd, &fs).(syscall.Errno)
+	}
+	if err != 0 {
+		return true // it is the server that is asked
+	}
+	switch uint32(fs.Type) {
+	case unix.FUSE_SUPER_MAGIC, unix.NFS_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.SMB_SUPER_MAGIC,
+		unix.V9FS_MAGIC, unix.CEPH_SUPER_MAGIC, unix.AFS_FS_MAGIC, unix.AFS_SUPER_MAGIC, unix.CODA_SUPER_MAGIC:
+		return true
+	}
+	return false
+}
+
+// Read is read(2), and pread(2) if off is not negative.
+func Read(fd int, p []byte, off int64) (n int, err error) {
+	for err = unix.EINTR; err == unix.EINTR; {
+		if off < 0 {
+			n, err = unix.Read(fd, p)
+		} else {
+			n, err = unix.Pread(fd, p, off)
+		}
+	}
+	return max(n, 0), err
+}
+
 // FileFlags returns the open file's status flags (F_GETFL), 0 if it has none.
 func FileFlags(fd int) int {
 	fl, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
