@@ -179,6 +179,9 @@ func TestZeroRingIsAnError(t *testing.T) {
 
 // When an operation is over the ring holds on to nothing of it: a lock goes with the last reference to the file.
 func TestLentFileIsTakenBackBeforeTheResult(t *testing.T) {
+	if olderThan(t, 6, 5) {
+		t.Skip("before 6.5 the kernel lets go of registered files in its own time")
+	}
 	r := newRing(t, nil)
 	name := t.TempDir() + "/locked"
 	for i := range 2000 {

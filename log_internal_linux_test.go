@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -78,7 +79,8 @@ func TestLoggerHearsOfFewPlacesForLentDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if said := h.lines(); len(said) != 1 || !strings.Contains(said[0], "places=64 operations=512") {
+	said := slices.DeleteFunc(h.lines(), func(line string) bool { return !strings.Contains(line, "WARN") }) // of options that an old kernel lacks it hears too
+	if len(said) != 1 || !strings.Contains(said[0], "places=64 operations=512") {
 		t.Errorf("%q", said)
 	}
 }
