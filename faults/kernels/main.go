@@ -158,6 +158,7 @@ func payload(m machine, run, tmp string) (string, error) {
 	return initrd, writeInitramfs(initrd, files, map[string]string{
 		"etc/passwd": "root:x:0:0::/:/\nnobody:x:65534:65534::/:/\n",
 		"etc/hosts":  "127.0.0.1 localhost\n::1 localhost\n",
+		"go.mod":     "module guest\n", // tests read it
 		"args":       "-test.v\n-test.short\n-test.timeout=8m\n-test.skip=" + needs + "\n-test.run=" + run + "\n",
 	})
 }

@@ -59,7 +59,7 @@ func run() int {
 			cmd.Args = append(cmd.Args[:1], "-test.v", "-test.short")
 		}
 		cmd.Env = []string{"TMPDIR=/disk", "HOME=/tmp", "PATH=/", "RIO_TEST_REQUIRE=1"}
-		cmd.Dir = "/tmp"
+		cmd.Dir = "/"
 		if _, err := os.Stat("/disk/lost+found"); err != nil {
 			cmd.Env[0] = "TMPDIR=/tmp"
 			fmt.Println("there is no disk")
@@ -80,8 +80,12 @@ func run() int {
 		for in.Scan() {
 			l := in.Text()
 			said = append(said, l)
-			switch verdict, _, _ := strings.Cut(l, ": "); verdict {
-			case "=== RUN   ", "=== CONT  ", "=== PAUSE ":
+			verdict, what, _ := strings.Cut(l, ": ")
+			var seconds float64
+			if _, err := fmt.Sscanf(what[strings.LastIndex(what, "(")+1:], "%fs)", &seconds); err == nil && seconds > 3 && strings.HasPrefix(l, "---") {
+				fmt.Println("slow:", what)
+			}
+			switch verdict {
 			case "--- PASS":
 				passed++
 				said = said[:0]
