@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -59,13 +61,15 @@ func child(name string) int {
 	return 0
 }
 
-// warm has the runtime open what it opens once.
+// warm has the runtime open and start what it does once.
 func warm() {
-	r, w, err := os.Pipe()
-	if err == nil {
+	if r, w, err := os.Pipe(); err == nil {
 		r.Close()
 		w.Close()
 	}
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGUSR1)
+	signal.Stop(c)
 }
 
 // spawn returns a command that is the child name, under prefix: strace, setpriv and their arguments.

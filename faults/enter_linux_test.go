@@ -70,7 +70,7 @@ func TestEntersThatComeBackLate(t *testing.T) {
 }
 
 func TestTheKthEnterFailsForEachK(t *testing.T) {
-	most := rounds(6, 25, 150)
+	most := rounds(12, 30, 150)
 	for _, errno := range []string{"EINTR", "EAGAIN", "EBUSY"} {
 		t.Run(errno, func(t *testing.T) {
 			f := inject(t, 36, fmt.Sprintf("the k-th enter fails, k up to %d: %s", most, errno))
