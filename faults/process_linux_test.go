@@ -172,7 +172,7 @@ func init() {
 		}
 		// The connection waits in the queue; there is no descriptor for it.
 		_, err = l.Accept()
-		var ne net.Error
+		var ne interface{ Temporary() bool } // http.Server looks at it
 		if !errors.Is(err, syscall.EMFILE) || !errors.As(err, &ne) || !ne.Temporary() {
 			note("Accept says %v", err)
 		}
