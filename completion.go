@@ -86,14 +86,11 @@ func (c Completion[T]) Wait() (v T, err error) {
 	}
 	phase, done := o.seize(gen)
 	if !done {
-		o.lane.help(o) // it needs no claim, and mostly is enough
-		if phase, done = o.seize(gen); !done {
-			if !o.claim(gen) {
-				return v, ErrWaited
-			}
-			o.lane.linger(o, nil)
-			phase = o.retire()
+		if !o.claim(gen) { // before more of o is looked at: by now it may be another operation
+			return v, ErrWaited
 		}
+		o.lane.await(o, nil)
+		phase = o.retire()
 	}
 	return take[T](o, phase)
 }

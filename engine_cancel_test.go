@@ -270,6 +270,20 @@ func TestCancelEatsNothing(t *testing.T) {
 	}
 }
 
+// For the race detector: by the second Wait the memory of the first operation is another's.
+func TestSecondWaitLooksAtNothing(t *testing.T) {
+	r := newRing(t, nil)
+	all(4, func(int) {
+		for range 2000 {
+			c := r.Nop()
+			ok(t, c)
+			if _, err := c.Wait(); err != rio.ErrWaited {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 func TestSecondWaitSaysErrWaited(t *testing.T) {
 	shapes(t, func(t *testing.T, r *rio.Ring) {
 		f := tempFile(t, "abc")
