@@ -82,7 +82,7 @@ const (
 	featNoDrop         uint32 = 1 << 1
 	featSubmitStable   uint32 = 1 << 2
 	featExtArg         uint32 = 1 << 8
-	enterGetEvents            = 1 << 0
+	EnterGetEvents            = 1 << 0
 	enterSQWakeup             = 1 << 1
 	enterSQWait               = 1 << 2
 	enterExtArg               = 1 << 3

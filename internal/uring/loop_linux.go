@@ -87,7 +87,7 @@ func (l *Loop) registerN(op uint32, arg unsafe.Pointer) (int, syscall.Errno) {
 // Enter submits everything that is published, lets the kernel work off what it has for this thread, and waits until
 // that many CQEs are there, unless a signal comes (EINTR).
 func (l *Loop) Enter(wait uint32) syscall.Errno {
-	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, l.fd, uintptr(l.SQ.Pending()), uintptr(wait), enterGetEvents|l.reg, 0, 0)
+	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, l.fd, uintptr(l.SQ.Pending()), uintptr(wait), EnterGetEvents|l.reg, 0, 0)
 	return errno
 }
 
@@ -96,7 +96,7 @@ func (l *Loop) Enter(wait uint32) syscall.Errno {
 // call every 20 µs.
 func (l *Loop) EnterHeld(wait uint32) syscall.Errno {
 	_, _, errno := unix.RawSyscall6(unix.SYS_IO_URING_ENTER, l.fd, uintptr(l.SQ.Pending()), uintptr(wait),
-		enterGetEvents|enterExtArg|l.reg, uintptr(unsafe.Pointer(l.arg)), unsafe.Sizeof(geteventsArg{}))
+		EnterGetEvents|enterExtArg|l.reg, uintptr(unsafe.Pointer(l.arg)), unsafe.Sizeof(geteventsArg{}))
 	return errno
 }
 

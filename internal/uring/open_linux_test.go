@@ -300,13 +300,13 @@ func TestEventfdHearsOnlyWhatItIsArmedFor(t *testing.T) {
 	r := open(t, Config{Entries: 4, Wait: time.Millisecond})
 	var b [8]byte
 	do(t, r, Request{Op: OpNop, FD: -1}, 1) // Notify(false) since Open
-	r.Event.SetReadDeadline(time.Now())
+	r.Event.(*os.File).SetReadDeadline(time.Now())
 	if n, err := r.Event.Read(b[:]); err == nil {
 		t.Errorf("the disarmed eventfd was signalled: %d bytes", n)
 	}
 	r.CQ.Notify(true)
 	do(t, r, Request{Op: OpNop, FD: -1}, 2)
-	r.Event.SetReadDeadline(time.Now().Add(10 * time.Second))
+	r.Event.(*os.File).SetReadDeadline(time.Now().Add(10 * time.Second))
 	if _, err := r.Event.Read(b[:]); err != nil || native.Uint64(b[:]) == 0 {
 		t.Error("the armed eventfd was not signalled:", err)
 	}

@@ -19,6 +19,29 @@ func Number(n uint64) Addr { return Addr{v: n} }
 // Uint64 is for SQE fields that are addresses in some operations only (accept's addrlen lies in sqe.off).
 func (a Addr) Uint64() uint64 { return a.v }
 
+// Bytes is the memory behind the address of n bytes in an SQE: a Kernel in this process reads and writes it where Linux
+// would. It is pinned until the CQE.
+func (a Addr) Bytes(n int) []byte {
+	if a.v == 0 || n == 0 {
+		return nil
+	}
+	v := uintptr(a.v)
+	return unsafe.Slice(*(**byte)(unsafe.Pointer(&v)), n)
+}
+
+// Buffers is what an array of n struct iovec at a describes.
+func (a Addr) Buffers(n int) [][]byte {
+	if a.v == 0 || n == 0 {
+		return nil
+	}
+	v := uintptr(a.v)
+	bufs := make([][]byte, n)
+	for i, iov := range unsafe.Slice(*(**Iovec)(unsafe.Pointer(&v)), n) {
+		bufs[i] = Addr{v: uint64(iov.base)}.Bytes(int(iov.len))
+	}
+	return bufs
+}
+
 // A Pins keeps memory where it is, and alive, until Release.
 type Pins struct{ p runtime.Pinner }
 

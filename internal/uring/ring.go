@@ -1,7 +1,10 @@
 package uring
 
 import (
-	"os"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
 	"time"
 )
 
@@ -14,7 +17,10 @@ type Config struct {
 	PollIdle  time.Duration
 	Wait      time.Duration // how long Ring.Wait may block
 	Files     int           // size of the table of registered files
-	Event     *os.File      // an eventfd to share with another ring, whose it stays; nil: one of its own
+	Event     io.ReadCloser // what another ring has for an eventfd, to share, and whose it stays; nil: one of its own
+
+	Kernel func(*Queues) Kernel // makes what stands in for Linux; nil: Linux
+	Manual bool                 // for who made that: the engine does nothing by itself, only what somebody waits for
 }
 
 // A Ring is one kernel ring: its queues and its descriptors. Enter and register are for any goroutine; the queues have
@@ -23,8 +29,9 @@ type Ring struct {
 	SQ SQ
 	CQ CQ
 
-	// Event is the eventfd that is registered for completions, on the netpoller. It is the caller's to read.
-	Event *os.File
+	// Event is the eventfd that is registered for completions, on the netpoller; of a ring with a Kernel, a Bell. It is the
+	// caller's to read.
+	Event io.ReadCloser
 	// Flags are the IORING_SETUP_* flags that the kernel took.
 	Flags uint32
 	// Files is how many places the table of registered files has; 0 if there is none.
@@ -37,8 +44,73 @@ type Ring struct {
 	pins        Pins
 	shares      bool // Event is another ring's
 	arg         *geteventsArg
+	kernel      Kernel // nil: Linux
+	wait        time.Duration
 }
 
 // Links reports whether a chain survives a bad SQE in front of it (IORING_SETUP_SUBMIT_ALL): without that an enter may
 // stop in the middle of a batch, and with it end a chain.
 func (r *Ring) Links() bool { return r.Flags&SetupSubmitAll != 0 }
+
+// Open sets a ring up: see openOS. With Config.Kernel it makes one whose queues lie in ordinary memory.
+func Open(c Config) (*Ring, error) {
+	if c.Kernel != nil {
+		if c.Flags&(SetupSQPoll|SetupIOPoll) != 0 {
+			return nil, fmt.Errorf("rio: a simulated kernel has no thread to poll: %w", errors.ErrUnsupported)
+		}
+		return openOn(c), nil
+	}
+	return openOS(c)
+}
+
+// Submit hands what is published to the kernel. It always offers a whole queue: an exact count could end in the middle
+// of a chain, which the kernel would then take for its end.
+func (r *Ring) Submit() (int, syscall.Errno) {
+	if r.kernel != nil {
+		return r.kernel.Enter(r.SQ.mask+1, 0, 0, 0)
+	}
+	return r.submit()
+}
+
+// Wait waits for one CQE, at most Config.Wait long (ETIME). It submits nothing: an enter that takes less than it is
+// offered returns before it waits, and a whole queue has to be offered.
+func (r *Ring) Wait() (int, syscall.Errno) {
+	if r.kernel != nil {
+		return r.kernel.Enter(0, 1, EnterGetEvents, r.wait)
+	}
+	return r.waitOne()
+}
+
+// Events lets the kernel finish what it has ready: task work, CQEs that had no place, polled completions.
+func (r *Ring) Events() syscall.Errno {
+	if r.kernel != nil {
+		_, errno := r.kernel.Enter(0, 0, EnterGetEvents, 0)
+		return errno
+	}
+	return r.events()
+}
+
+// WaitRoom blocks until an SQPOLL thread has made room in the SQ (IORING_ENTER_SQ_WAIT).
+func (r *Ring) WaitRoom() syscall.Errno {
+	if r.kernel != nil {
+		return syscall.EINVAL // it has no such thread
+	}
+	return r.waitRoom()
+}
+
+// SetFile puts fd into a place of the table of registered files; -1 empties it (IORING_REGISTER_FILES_UPDATE).
+func (r *Ring) SetFile(place uint32, fd int) error {
+	if r.kernel != nil {
+		return r.kernel.SetFile(place, fd)
+	}
+	return r.setFile(place, fd)
+}
+
+// Close unmaps and closes. It takes both: a ring whose memory stays mapped is never torn down. The caller has seen
+// every CQE: closing does not stop the kernel.
+func (r *Ring) Close() error {
+	if r.kernel != nil {
+		return r.closeOn()
+	}
+	return r.close()
+}

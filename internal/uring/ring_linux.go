@@ -3,6 +3,7 @@ package uring
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"syscall"
@@ -12,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Open sets a ring up (io_uring_setup(2)), maps it, registers an eventfd and a table for files, and sends one NOP
+// openOS sets a ring up (io_uring_setup(2)), maps it, registers an eventfd and a table for files, and sends one NOP
 // through it: a seccomp filter may allow setup and forbid the rest.
-func Open(c Config) (*Ring, error) {
+func openOS(c Config) (*Ring, error) {
 	p := params{flags: c.Flags, cqEntries: c.CQEntries, sqThreadCPU: uint32(c.PollCPU), sqThreadIdle: uint32(c.PollIdle.Milliseconds())}
 	if c.CQEntries != 0 {
 		p.flags |= SetupCQSize
@@ -24,7 +25,7 @@ func Open(c Config) (*Ring, error) {
 		return nil, setupError(err, c.Flags)
 	}
 	if err := r.init(&c, &p); err != nil {
-		r.Close()
+		r.close()
 		return nil, err
 	}
 	return r, nil
@@ -87,17 +88,19 @@ func (r *Ring) limit(d time.Duration) *geteventsArg {
 
 // registerEvent has the kernel write to shared, or to an eventfd of the ring's own, when there are completions. The
 // notification is off for now.
-func (r *Ring) registerEvent(shared *os.File) error {
-	r.Event, r.shares = shared, shared != nil
-	if shared == nil {
+func (r *Ring) registerEvent(shared io.ReadCloser) error {
+	event, ok := shared.(*os.File)
+	r.shares = ok
+	if !ok {
 		fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 		if err != nil {
 			return os.NewSyscallError("eventfd", err)
 		}
-		r.Event = os.NewFile(uintptr(fd), "eventfd")
+		event = os.NewFile(uintptr(fd), "eventfd")
 	}
+	r.Event = event
 	r.CQ.Notify(false)
-	raw, err := r.Event.SyscallConn()
+	raw, err := event.SyscallConn()
 	if err != nil {
 		return err
 	}
@@ -159,8 +162,7 @@ func (r *Ring) registerFiles(n int) error {
 	return nil
 }
 
-// SetFile puts fd into a place of the table of registered files; -1 empties it (IORING_REGISTER_FILES_UPDATE).
-func (r *Ring) SetFile(place uint32, fd int) error {
+func (r *Ring) setFile(place uint32, fd int) error {
 	v := int32(fd)
 	var pins Pins
 	pins.p.Pin(&v)
@@ -183,9 +185,7 @@ func (r *Ring) register(op uint32, arg unsafe.Pointer, n uint32) syscall.Errno {
 	return errno
 }
 
-// Submit hands what is published to the kernel. It always offers a whole queue: an exact count could end in the middle
-// of a chain, which the kernel would then take for its end.
-func (r *Ring) Submit() (int, syscall.Errno) {
+func (r *Ring) submit() (int, syscall.Errno) {
 	var flags uintptr
 	if r.Flags&SetupSQPoll != 0 {
 		if !r.SQ.NeedWakeup() {
@@ -197,10 +197,8 @@ func (r *Ring) Submit() (int, syscall.Errno) {
 	return int(n), errno
 }
 
-// Wait waits for one CQE, at most Config.Wait long (ETIME). It submits nothing: an enter that takes less than it is
-// offered returns before it waits, and a whole queue has to be offered.
-func (r *Ring) Wait() (int, syscall.Errno) {
-	flags := uintptr(enterGetEvents | enterExtArg)
+func (r *Ring) waitOne() (int, syscall.Errno) {
+	flags := uintptr(EnterGetEvents | enterExtArg)
 	if r.Flags&SetupSQPoll != 0 && r.SQ.NeedWakeup() {
 		flags |= enterSQWakeup
 	}
@@ -209,21 +207,17 @@ func (r *Ring) Wait() (int, syscall.Errno) {
 	return int(n), errno
 }
 
-// Events lets the kernel finish what it has ready: task work, CQEs that had no place, polled completions.
-func (r *Ring) Events() syscall.Errno {
-	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 0, 0, enterGetEvents, 0, 0)
+func (r *Ring) events() syscall.Errno {
+	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 0, 0, EnterGetEvents, 0, 0)
 	return errno
 }
 
-// WaitRoom blocks until an SQPOLL thread has made room in the SQ (IORING_ENTER_SQ_WAIT).
-func (r *Ring) WaitRoom() syscall.Errno {
+func (r *Ring) waitRoom() syscall.Errno {
 	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 0, 0, enterSQWait|enterSQWakeup, 0, 0)
 	return errno
 }
 
-// Close unmaps and closes. It takes both: a ring whose memory stays mapped is never torn down. The caller has seen
-// every CQE: closing does not stop the kernel.
-func (r *Ring) Close() error {
+func (r *Ring) close() error {
 	r.unmap()
 	r.pins.Release()
 	if r.Event != nil && !r.shares {

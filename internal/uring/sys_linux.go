@@ -36,9 +36,7 @@ func Dup(fd int) (int, error) {
 // CloseFD closes fd.
 func CloseFD(fd int) error { return os.NewSyscallError("close", unix.Close(fd)) }
 
-// FileType reports whether operations on fd end by themselves, it being a regular file, a directory or a block device,
-// and whether it is a socket.
-func FileType(fd int) (bounded, socket bool) {
+func fileType(fd int) (bounded, socket bool) {
 	var st unix.Stat_t
 	for unix.Fstat(fd, &st) == unix.EINTR {
 	}
@@ -85,8 +83,7 @@ func Read(fd int, p []byte, off int64) (n int, err error) {
 	return max(n, 0), err
 }
 
-// FileFlags returns the open file's status flags (F_GETFL), 0 if it has none.
-func FileFlags(fd int) int {
+func fileFlags(fd int) int {
 	fl, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	if err != nil {
 		return 0
@@ -94,11 +91,9 @@ func FileFlags(fd int) int {
 	return fl
 }
 
-// Seek moves the file's position (lseek(2)).
-func Seek(fd int, off int64, whence int) (int64, error) { return unix.Seek(fd, off, whence) }
+func seek(fd int, off int64, whence int) (int64, error) { return unix.Seek(fd, off, whence) }
 
-// Truncate changes the file's size (ftruncate(2)).
-func Truncate(fd int, size int64) error {
+func truncate(fd int, size int64) error {
 	for {
 		if err := unix.Ftruncate(fd, size); err != unix.EINTR {
 			return err

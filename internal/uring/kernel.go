@@ -1,0 +1,137 @@
+package uring
+
+import (
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A Kernel stands in for Linux: it serves a Ring whose queues lie in ordinary memory. Its methods are for any goroutine, and
+// keep io_uring_enter(2)'s and io_uring_register(2)'s contracts.
+type Kernel interface {
+	// Enter takes up to submit SQEs. With EnterGetEvents it then sees to CQEs that had no place; with wait it waits until
+	// that many CQEs are there to be read, at most limit long (ETIME).
+	Enter(submit, wait, flags uint32, limit time.Duration) (int, syscall.Errno)
+	SetFile(place uint32, fd int) error
+	Close() error
+}
+
+// Queues are a Ring's queues as its Kernel sees them. A Kernel serialises its calls.
+type Queues struct {
+	r *Ring
+	// what would be mapped
+	sqHead, sqTail, sqFlags uint32
+	cqHead, cqTail, cqFlags uint32
+}
+
+// openOn makes a ring in ordinary memory. Its indices begin shortly before the place where they wrap.
+func openOn(c Config) *Ring {
+	const start = 1<<32 - 61
+	q := &Queues{sqHead: start, sqTail: start, cqHead: start, cqTail: start}
+	r := &Ring{
+		SQ: SQ{
+			head: &q.sqHead, tail: &q.sqTail, flags: &q.sqFlags, mask: c.Entries - 1, local: start, seen: start,
+			sqes: make([]SQE, c.Entries),
+		},
+		CQ: CQ{
+			head: &q.cqHead, tail: &q.cqTail, flags: &q.cqFlags, mask: c.CQEntries - 1, local: start,
+			cqes: make([]CQE, c.CQEntries),
+		},
+		Event: c.Event, shares: c.Event != nil, Flags: c.Flags | SetupSubmitAll, Files: c.Files, wait: c.Wait, fd: -1,
+	}
+	if !r.shares {
+		r.Event = NewBell()
+	}
+	q.r = r
+	r.CQ.Notify(false)
+	r.kernel = c.Kernel(q)
+	return r
+}
+
+func (r *Ring) closeOn() error {
+	if !r.shares {
+		r.Event.Close()
+	}
+	return r.kernel.Close()
+}
+
+// Take takes the next published SQE, if there is one.
+func (q *Queues) Take() (req Request, userData uint64, ok bool) {
+	if q.sqHead == atomic.LoadUint32(&q.sqTail) {
+		return req, 0, false
+	}
+	req, userData = q.r.SQ.sqes[q.sqHead&q.r.SQ.mask].Request()
+	atomic.StoreUint32(&q.sqHead, q.sqHead+1)
+	return req, userData, true
+}
+
+// Unread is how many CQEs are there that nobody has read.
+func (q *Queues) Unread() uint32 { return q.cqTail - atomic.LoadUint32(&q.cqHead) }
+
+// Entries is the CQ's size.
+func (q *Queues) Entries() uint32 { return q.r.CQ.mask + 1 }
+
+// Post writes a CQE, for which there is room, and rings the bell if that is switched on.
+func (q *Queues) Post(c CQE) {
+	if q.Unread() == q.Entries() {
+		panic("uring: a Kernel posts to a completion queue that is full")
+	}
+	q.r.CQ.cqes[q.cqTail&q.r.CQ.mask] = c
+	atomic.StoreUint32(&q.cqTail, q.cqTail+1)
+	if q.Notified() {
+		if b, ok := q.r.Event.(*Bell); ok {
+			b.Ring()
+		}
+	}
+}
+
+// Notified reports whether somebody relies on the bell.
+func (q *Queues) Notified() bool { return atomic.LoadUint32(&q.cqFlags)&cqEventfdDisabled == 0 }
+
+// Overflown says whether there are CQEs that had no place (IORING_SQ_CQ_OVERFLOW).
+func (q *Queues) Overflown(yes bool) {
+	v := uint32(0)
+	if yes {
+		v = sqCQOverflow
+	}
+	atomic.StoreUint32(&q.sqFlags, v)
+}
+
+// A Bell is an eventfd in ordinary memory: a Read returns once it was rung since the last one.
+type Bell struct {
+	rung chan struct{}
+	gone chan struct{}
+	once sync.Once
+}
+
+var _ io.ReadCloser = (*Bell)(nil)
+
+// NewBell makes one.
+func NewBell() *Bell { return &Bell{rung: make(chan struct{}, 1), gone: make(chan struct{})} }
+
+// Ring makes a Read return, this one or the next.
+func (b *Bell) Ring() {
+	select {
+	case b.rung <- struct{}{}:
+	default:
+	}
+}
+
+// Read waits for the bell.
+func (b *Bell) Read(p []byte) (int, error) {
+	select {
+	case <-b.rung:
+		return len(p), nil
+	case <-b.gone:
+		return 0, os.ErrClosed
+	}
+}
+
+// Close ends all Reads.
+func (b *Bell) Close() error {
+	b.once.Do(func() { close(b.gone) })
+	return nil
+}

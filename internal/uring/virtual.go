@@ -1,0 +1,83 @@
+package uring
+
+import (
+	"io/fs"
+	"sync"
+	"sync/atomic"
+)
+
+// A Virtual is a file of a Kernel's: what a descriptor is to Linux.
+type Virtual interface {
+	Name() string
+	Stat() (fs.FileInfo, error)
+	ReadDir(n int) ([]fs.DirEntry, error)
+	Close() error
+	Seek(off int64, whence int) (int64, error)
+	Truncate(size int64) error
+	Flags() int // as open(2) has them
+}
+
+// firstVirtual is a number that no system gives to a descriptor.
+const firstVirtual = 1 << 30
+
+var virtuals struct {
+	last atomic.Int32
+	m    sync.Map // of int to Virtual
+}
+
+// NewVirtual returns a descriptor for v, until FreeVirtual. The functions of this package that ask about a descriptor, or move
+// its position, ask v.
+func NewVirtual(v Virtual) int {
+	fd := firstVirtual + int(virtuals.last.Add(1))&(firstVirtual-1)
+	virtuals.m.Store(fd, v)
+	return fd
+}
+
+// FreeVirtual makes fd invalid.
+func FreeVirtual(fd int) { virtuals.m.Delete(fd) }
+
+// VirtualOf returns what fd stands for; nil if it is no Kernel's.
+func VirtualOf(fd int) Virtual {
+	if fd < firstVirtual {
+		return nil
+	}
+	v, _ := virtuals.m.Load(fd)
+	f, _ := v.(Virtual)
+	return f
+}
+
+// FileType reports whether operations on fd end by themselves, it being a regular file, a directory or a block device,
+// and whether it is a socket.
+func FileType(fd int) (bounded, socket bool) {
+	if fd >= firstVirtual {
+		return true, false
+	}
+	return fileType(fd)
+}
+
+// FileFlags returns the open file's status flags (F_GETFL), 0 if it has none.
+func FileFlags(fd int) int {
+	if fd >= firstVirtual {
+		if v := VirtualOf(fd); v != nil {
+			return v.Flags()
+		}
+		return 0
+	}
+	return fileFlags(fd)
+}
+
+// Seek moves the file's position (lseek(2)).
+func Seek(fd int, off int64, whence int) (int64, error) {
+	if v := VirtualOf(fd); v != nil {
+		return v.Seek(off, whence)
+	}
+	return seek(fd, off, whence)
+}
+
+// Truncate changes the file's size (ftruncate(2)).
+func Truncate(fd int, size int64) error {
+	if v := VirtualOf(fd); v != nil {
+		return v.Truncate(size)
+	}
+	return truncate(fd, size)
+}
