@@ -17,11 +17,19 @@ import (
 // contracts of the interfaces that they are named after; any number of goroutines may use them.
 type File struct {
 	handle
-	f        *os.File // owns the descriptor
-	release  func()   // lets go of what NewFile has borrowed
+	f        ownedFile // owns the descriptor
+	release  func()    // lets go of what NewFile has borrowed
 	appends  bool
 	seekable bool
 	pos, wr  sync.Mutex // one at a time moves the file's position, or writes where there is none
+}
+
+// ownedFile is an *os.File, or a file of a simulated kernel.
+type ownedFile interface {
+	Name() string
+	Stat() (fs.FileInfo, error)
+	ReadDir(n int) ([]fs.DirEntry, error)
+	Close() error
 }
 
 // Sync makes what was written durable (fsync(2)). An error stays: after one the kernel forgets which pages were not

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-9c58b644/rio/internal/hook"
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
@@ -45,11 +46,15 @@ type Ring struct {
 // New sets up a Ring (io_uring_setup(2)); a nil Config means the defaults. The error names the cause: the sysctl or
 // seccomp filter that forbids it (EPERM), an old kernel (ENOSYS), the limit on locked memory (ENOMEM), an option that
 // this kernel doesn't have. On other systems than Linux it is errors.ErrUnsupported.
-func New(cfg *Config) (*Ring, error) {
+func New(cfg *Config) (*Ring, error) { return newOn(cfg, kernelOfTests) }
+
+// newOn is New on a kernel that may not be Linux.
+func newOn(cfg *Config, on hook.Kernel) (*Ring, error) {
 	kc, err := cfg.kernel()
 	if err != nil {
 		return nil, err
 	}
+	kc.Kernel, kc.Manual = on.Make, on.Manual
 	k, err := uring.Open(kc)
 	if err != nil {
 		return nil, err
@@ -66,7 +71,11 @@ func New(cfg *Config) (*Ring, error) {
 	r.side.init(kc)
 	r.tickets.init(k.CQ.Entries())
 	r.logTo(cfg)
-	go r.sweeper()
+	if kc.Manual {
+		close(r.sweeperGone) // it sleeps never, so nobody wakes it
+	} else {
+		go r.sweeper()
+	}
 	go r.reaper()
 	go r.mint()
 	if uring.Race {
