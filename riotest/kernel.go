@@ -75,6 +75,7 @@ func (k *kernel) Enter(submit, wait, flags uint32, limit time.Duration) (int, sy
 
 // submit takes up to limit SQEs, and starts what they say. It may take fewer, but no half of a chain.
 func (k *kernel) submit(limit uint32) (n int) {
+	limit = min(limit, k.q.Published())
 	enough := k.s.faults.partial(k.s.rand, int(limit))
 	var head, last *request
 	for n < int(limit) && (n < enough || head != nil) {

@@ -68,6 +68,10 @@ func (q *Queues) Take() (req Request, userData uint64, ok bool) {
 	return req, userData, true
 }
 
+// Published is how many SQEs there are to be taken. A Kernel takes no more in one enter than there were at its beginning: of
+// what is published meanwhile that might be half a chain.
+func (q *Queues) Published() uint32 { return atomic.LoadUint32(&q.sqTail) - q.sqHead }
+
 // Unread is how many CQEs are there that nobody has read.
 func (q *Queues) Unread() uint32 { return q.cqTail - atomic.LoadUint32(&q.cqHead) }
 
