@@ -53,10 +53,13 @@ func (f *Faults) partial(r *rand.Rand, n int) int {
 	return min(n, 1+r.IntN(4))
 }
 
-// unasked is what an operation ends with before it has begun.
-func (f *Faults) unasked(r *rand.Rand) syscall.Errno {
-	if !draw(r, f.Unasked) {
+// unasked is what an operation ends with before it has begun. A poll is never interrupted.
+func (f *Faults) unasked(r *rand.Rand, poll bool) syscall.Errno {
+	switch {
+	case !draw(r, f.Unasked):
 		return 0
+	case poll:
+		return syscall.ECANCELED
 	}
 	return [...]syscall.Errno{syscall.ECANCELED, syscall.EINTR}[r.IntN(2)]
 }

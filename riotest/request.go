@@ -50,7 +50,7 @@ func (k *kernel) begin(r *request) {
 		}
 	}
 	if r.file != nil && !r.file.bounded() {
-		if errno := k.s.faults.unasked(k.s.rand); errno != 0 {
+		if errno := k.s.faults.unasked(k.s.rand, r.Op == uring.OpPollAdd); errno != 0 {
 			k.complete(r, -int32(errno))
 			return
 		}
@@ -90,7 +90,7 @@ func (k *kernel) run(r *request) {
 		k.complete(r, 0)
 		return
 	}
-	if errno := k.s.faults.unasked(k.s.rand); errno != 0 {
+	if errno := k.s.faults.unasked(k.s.rand, r.Op == uring.OpPollAdd); errno != 0 {
 		k.complete(r, -int32(errno))
 		return
 	}

@@ -50,7 +50,8 @@ func (d *descriptor) perform(r *request) (int32, bool) {
 	case uring.OpFallocate:
 		return failure(unix.Fallocate(d.fd, r.Len, int64(r.Off), int64(addr))), false
 	case uring.OpAccept:
-		if d.socket && d.poll(unix.POLLIN) == 0 {
+		listens, _ := unix.GetsockoptInt(d.fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN) // else there is an error to be told
+		if listens != 0 && d.poll(unix.POLLIN) == 0 {
 			return 0, true
 		}
 		res := result(unix.Syscall6(unix.SYS_ACCEPT4, uintptr(d.fd), addr, uintptr(r.Off), uintptr(r.OpFlags), 0, 0))
@@ -118,7 +119,11 @@ func (d *descriptor) file(r *request, addr uintptr) int32 {
 		if at == -1 {
 			nr = map[bool]uintptr{true: unix.SYS_READ, false: unix.SYS_WRITE}[r.Op == uring.OpRead]
 		}
-		return result(unix.Syscall6(nr, uintptr(d.fd), addr, uintptr(r.Len), uintptr(at), 0, 0))
+		res := result(unix.Syscall6(nr, uintptr(d.fd), addr, uintptr(r.Len), uintptr(at), 0, 0))
+		if res == -int32(unix.EISDIR) && r.Len == 0 {
+			return 0 // which a ring says, and pread doesn't
+		}
+		return res
 	case uring.OpReadv:
 		n, err := unix.Preadv2(d.fd, r.buffers(), at, 0)
 		return count(n, err)
