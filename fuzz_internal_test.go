@@ -13,9 +13,8 @@ import (
 
 // A puppet is a kernel that does nothing but keep what it is given: the test says what comes back.
 type puppet struct {
-	q    *uring.Queues
-	has  []uint64 // user_data of what it was given and has not answered
-	none bool     // it takes nothing
+	q   *uring.Queues
+	has []uint64 // user_data of what it was given and has not answered
 }
 
 func (k *puppet) Enter(submit, wait, _ uint32, _ time.Duration) (int, syscall.Errno) {
