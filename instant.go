@@ -31,7 +31,7 @@ func (d *half) instant(h *handle, k kind, p []byte, do func(fd int, p []byte) (i
 	switch errno {
 	case 0:
 		return n, nil
-	case syscall.EINTR, syscall.EAGAIN:
+	case syscall.EINTR, syscall.EAGAIN, syscall.EBADF: // the last one from what is not a descriptor of this kernel
 		return 0, syscall.EAGAIN
 	}
 	return 0, os.NewSyscallError(kinds[k].name, errno)
