@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
 // A Disk is what there is of files when the power is off. It is a value like a []byte: a Sim that begins with a Disk
@@ -86,7 +88,7 @@ func (i *inode) write(off int, p []byte) {
 		i.resize(off + len(p))
 	}
 	i.touch(off, len(p))
-	copy(i.data[off:], p)
+	uring.KernelCopy(i.data[off:], p)
 }
 
 func (i *inode) resize(size int) {

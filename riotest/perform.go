@@ -117,7 +117,7 @@ func (f *openFile) get(bufs [][]byte, off int64, n int) (m int) {
 		if off >= int64(len(f.data)) || n == 0 {
 			break
 		}
-		c := copy(b[:min(n, len(b))], f.data[off:])
+		c := uring.KernelCopy(b[:min(n, len(b))], f.data[off:])
 		m, off, n = m+c, off+int64(c), n-c
 	}
 	return m

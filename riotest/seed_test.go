@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/seed-9c58b644/rio"
+	"github.com/seed-9c58b644/rio/internal/uring"
 	"github.com/seed-9c58b644/rio/riotest"
 )
 
@@ -22,7 +23,7 @@ func TestMillionOperations(t *testing.T) {
 		return
 	}
 	total := 1_000_000
-	if testing.Short() {
+	if testing.Short() || uring.Race {
 		total = 100_000
 	}
 	for seed := uint64(1); total > 0; seed++ {
