@@ -14,7 +14,7 @@
 //
 // With Options.Lockstep, and one goroutine that starts operations and waits for them (Wait, WaitContext, the methods of File),
 // a seed repeats everything: each result, the order of all effects, what a crash leaves. Nothing happens but in that
-// goroutine's calls. So what it starts goes nowhere until it waits for something, Done is for others, and a File is
+// goroutine's calls; under the race detector, which has goroutines of its own, that is not exact. So what it starts goes nowhere until it waits for something, Done is for others, and a File is
 // closed when what was started on it has ended.
 //
 // Without it the Ring works as ever, in its own time, for any number of goroutines. A seed then repeats the kinds of
