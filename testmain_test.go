@@ -14,6 +14,7 @@ import (
 // TestMain fails when a test has left descriptors open, and skips everything where io_uring is forbidden, unless
 // RIO_TEST_REQUIRE is set: a green run must not mean that nothing ran.
 func TestMain(m *testing.M) {
+	simulate()
 	r, err := rio.New(nil)
 	if err != nil {
 		if os.Getenv("RIO_TEST_REQUIRE") == "" && (errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EPERM)) {

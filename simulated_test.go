@@ -1,0 +1,66 @@
+package rio_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/seed-9c58b644/rio/internal/hook"
+	_ "github.com/seed-9c58b644/rio/riotest" // fills hook.Simulate
+)
+
+// With RIO_TEST_SIM=seed every Ring of these tests runs on the simulated kernel of package riotest, which reorders, delays,
+// interrupts, takes half and overflows, so that the tests hold the simulation against the kernel, and the Ring against
+// what a kernel may do. The descriptors are the process's own.
+
+// notSimulated are the tests that need the kernel itself, and what for.
+var notSimulated = []struct{ why, tests string }{
+	{"they break a ring by its descriptor", `TestBrokenRing.*|Test.*OfABrokenRing.*|TestRingBreaksUnderLoad|TestLoggerHearsOnceThatTheRingBroke`},
+	{"they count what is allocated or mapped", `Test.*DoNotAllocate|Test.*DoesNotAllocate|TestDefaultRingCostsAtMost256KiB|TestOperationInFlightCostsAtMost256Bytes|` +
+		`TestCloseLeavesNoMappingsAndNoDescriptors`},
+	{"they count what was submitted, or when it ended: here a request may be taken late, and more than once", `TestArmingLooksAtTheQueueOnceMore|` +
+		`TestFurtherOperationBlocksUntilAPlaceIsFree|TestStats.*|TestOneEnterSubmitsAll|TestDepthIsRoundedUp`},
+	{"IORING_SETUP_* flags, SQPoll", `TestBadConfigsAreErrors|TestConfigThatCanNotBeIsRefused|TestCloseLetsOperationsOnRegularFilesFinish|` +
+		`TestDrainBeginsAfterAllEarlierOnesAndHoldsNoneUp|TestPendingReadStaysWithItsPipe|TestNoOperationReachesAnotherFile|TestFlagsThatTheRingCanLiveWithWork`},
+	{"the simulation duplicates descriptors, which drops fcntl locks and needs some to be free", `TestFcntlLocks.*|TestForeignFilesKeepTheirLocks|TestOutOfDescriptors|` +
+		`TestLoggerHearsOfFewPlacesForLentDescriptors`},
+	{"pipes and sockets are simulated by what doesn't wait, which differs at their edges", `TestPipesIgnoreTheOffset|TestReadAtAndWriteAtOnSocketsIgnoreTheOffset|` +
+		`TestConnectConnects|TestBadAddressesAreErrors`},
+	{"transfers of 2 GiB", `TestHugeTransfers`},
+}
+
+// simulated is set where all Rings run on the simulated kernel.
+var simulated bool
+
+// simulate makes all tests run on the simulated kernel, if that is asked for.
+func simulate() {
+	s := os.Getenv("RIO_TEST_SIM")
+	if s == "" {
+		return
+	}
+	seed, err := strconv.ParseUint(s, 0, 64)
+	if err != nil {
+		fmt.Println("RIO_TEST_SIM is no seed:", err)
+		os.Exit(2)
+	}
+	simulated = true
+	if r, w, err := os.Pipe(); err == nil { // the runtime's poller has descriptors; a Ring has none here
+		r.Close()
+		w.Close()
+	}
+	hook.Everywhere(hook.Simulate(seed))
+	var names []string
+	for _, n := range notSimulated {
+		names = append(names, n.tests)
+	}
+	flag.Parse()
+	if skip := flag.Lookup("test.skip"); len(names) > 0 {
+		if v := skip.Value.String(); v != "" {
+			names = append(names, v)
+		}
+		flag.Set("test.skip", "^("+strings.Join(names, "|")+")$")
+	}
+	fmt.Println("on a simulated kernel, seed", seed)
+}
