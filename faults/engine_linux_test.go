@@ -274,7 +274,7 @@ func TestCancelsThatRaceWithCompletions(t *testing.T) {
 			if _, err := a.Write(word[:]); err != nil {
 				return
 			}
-			if i%64 == 0 {
+			if i%8 == 0 {
 				time.Sleep(100 * time.Microsecond)
 			}
 		}
@@ -389,13 +389,14 @@ func TestGoroutinesThatEndBetweenStartAndWait(t *testing.T) {
 			for i := range n {
 				done := make(chan bool)
 				buf := make([]byte, 8)
+				var left rio.Completion[int]
 				go func() {
 					defer close(done)
 					defer func() { recover() }()
 					if how == "Goexit on a locked thread" {
 						runtime.LockOSThread() // the thread ends with it
 					}
-					r.ReadAt(pr, buf, 0)
+					left = r.ReadAt(pr, buf, 0)
 					c := r.Nop()
 					r.SubmitAll()
 					if i%2 == 0 {
@@ -411,9 +412,10 @@ func TestGoroutinesThatEndBetweenStartAndWait(t *testing.T) {
 				if _, err := pw.Write(want); err != nil {
 					t.Fatal(err)
 				}
-				f.eventually("the read is over", func() bool { return r.Stats().InFlight == 0 })
+				ok(f, left)
 				f.same("pipe", buf, want)
-				f.ops.Add(2)
+				f.eventually("nothing is in flight", func() bool { return r.Stats().InFlight == 0 })
+				f.ops.Add(1)
 			}
 			ok(f, r.Nop())
 		})
