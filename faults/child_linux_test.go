@@ -92,12 +92,16 @@ func (f *fault) run(name string, env []string, prefix ...string) outcome {
 	return f.finish(cmd)
 }
 
-func (f *fault) finish(cmd *exec.Cmd) (o outcome) {
+// finish is run for a command that is there already. What is to happen to the child while it works is done to it by plagues.
+func (f *fault) finish(cmd *exec.Cmd, plagues ...func(*os.Process)) (o outcome) {
 	f.t.Helper()
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		f.t.Fatal(err)
+	}
+	for _, plague := range plagues {
+		plague(cmd.Process)
 	}
 	late := time.AfterFunc(90*time.Second, func() { cmd.Process.Kill() })
 	err := cmd.Wait()

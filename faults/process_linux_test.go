@@ -96,32 +96,28 @@ func init() {
 }
 
 func TestAStormOfSignals(t *testing.T) {
-	f := inject(t, 17, "SIGALRM 4,000 times a second, SIGUSR1, SIGSTOP and SIGCONT")
+	f := inject(t, 17, "SIGALRM 4,000 times a second, SIGURG, SIGSTOP and SIGCONT")
 	cmd := spawn(fmt.Sprintf("signals:4000 %d", rounds(20, 60, 400)))
 	stop := make(chan bool)
 	var storm sync.WaitGroup
-	storm.Add(1)
-	sent := 0
-	go func() {
-		defer storm.Done()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(2 * time.Millisecond):
-			}
-			// The child may be unborn or dead: then these are errors.
-			if p := cmd.Process; p != nil && sent > 100 { // its handlers are there
-				p.Signal(syscall.SIGSTOP)
+	defer storm.Wait()
+	defer close(stop)
+	f.finish(cmd, func(p *os.Process) {
+		storm.Add(1)
+		go func() {
+			defer storm.Done()
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(2 * time.Millisecond):
+				}
+				p.Signal(syscall.SIGSTOP) // an error when it has ended
 				p.Signal(syscall.SIGCONT)
 				p.Signal(syscall.SIGURG)
 			}
-			sent++
-		}
-	}()
-	defer storm.Wait()
-	defer close(stop)
-	f.finish(cmd)
+		}()
+	})
 }
 
 func TestFewDescriptors(t *testing.T) {
