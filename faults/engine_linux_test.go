@@ -25,6 +25,7 @@ import (
 func TestMoreCompletionsThanThereIsRoomFor(t *testing.T) {
 	f := inject(t, 1, "200 receives complete at once into a CQ of 16")
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	seen := overflowsSeen(t)
 	r := f.ring(&rio.Config{Depth: 8, CQDepth: 16})
 	const many = 200
 	var peers [many]net.Conn
@@ -89,7 +90,31 @@ func TestMoreCompletionsThanThereIsRoomFor(t *testing.T) {
 	if o := r.Stats().Overflows; o == 0 {
 		t.Error("it never overflowed: nothing was injected")
 	} else {
-		t.Log("it overflowed", o, "times")
+		t.Log("the ring had to ask for more", o, "times; the kernel says", seen())
+	}
+}
+
+// overflowsSeen returns a function that says what the kernel has seen since, by its tracepoint: completions that found no place.
+func overflowsSeen(t *testing.T) func() string {
+	dir := "/sys/kernel/tracing/instances/rio-faults"
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return func() string { return "nothing (" + err.Error() + ")" }
+	}
+	t.Cleanup(func() { os.Remove(dir) })
+	if err := os.WriteFile(dir+"/events/io_uring/io_uring_cqe_overflow/enable", []byte("1"), 0); err != nil {
+		return func() string { return "nothing (" + err.Error() + ")" }
+	}
+	return func() string {
+		os.WriteFile(dir+"/events/io_uring/io_uring_cqe_overflow/enable", []byte("0"), 0)
+		b, err := os.ReadFile(dir + "/trace")
+		if err != nil {
+			return err.Error()
+		}
+		n := bytes.Count(b, []byte("io_uring_cqe_overflow:"))
+		if n == 0 {
+			t.Error("the tracepoint has seen no overflow: the ring's figure is wrong")
+		}
+		return fmt.Sprint(n, " completions found no place")
 	}
 }
 
