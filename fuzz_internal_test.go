@@ -3,6 +3,7 @@ package rio
 import (
 	"errors"
 	"io/fs"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
