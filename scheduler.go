@@ -19,7 +19,7 @@ type scheduler struct {
 const (
 	gainFor = 8
 	// probe is how often who is alone finds out whether it still is: once in so many operations.
-	probe = 64
+	probe = 4096
 	// sample is how often a yield is timed.
 	sample = 8
 	// What runs for longer than this for each operation that comes of it is somebody's computation, which goes on until the
