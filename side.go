@@ -18,7 +18,8 @@ type sideLanes struct {
 	mu        sync.Mutex    // who opens them
 	most      int           // how many there may be; 0: none, or no more to be tried
 	config    uring.Config
-	contended atomic.Int32
+	met       atomic.Bool // somebody has come to submit on the first lane while another did
+	contended int         // the sweeper's
 }
 
 // spreadLanes has every Ring open so many side lanes at once, and take them in turn, whoever asks: so that tests meet all
@@ -28,8 +29,9 @@ var spreadLanes int
 const (
 	// maxLanes bounds memory and the work of the sweeper: more cores than that share.
 	maxLanes = 16
-	// contention is how often two must have been submitting at once before there are side lanes.
-	contention = 64
+	// contention is at how many more ticks of the sweeper than not somebody must have come to submit while another did,
+	// since the tick before, for there to be side lanes.
+	contention = 32
 )
 
 func (s *sideLanes) init(kc uring.Config) {
@@ -81,20 +83,24 @@ func (r *Ring) route(k kind, h *handle, ord Ordering) *lane {
 
 // meet is called by who is about to submit. On the first lane it notes whether somebody else is at it, too.
 func (l *lane) meet() {
-	r := l.ring
-	if l != &r.lane || r.side.open.Load() != nil {
-		return
-	}
-	if l.submitting() > 1 {
-		r.contend()
+	s := &l.ring.side
+	if l == &l.ring.lane && s.open.Load() == nil && l.submitting() > 1 && !s.met.Load() {
+		s.met.Store(true)
 	}
 }
 
-// contend notes that somebody came to submit on the first lane while another did. It opens the side lanes if that is
-// how it goes.
-func (r *Ring) contend() {
-	if r.side.contended.Add(1) == contention && r.side.most > 0 {
-		r.widen(min(runtime.GOMAXPROCS(0)-1, r.side.most))
+// weigh opens the side lanes if many were met lately. Once a tick, however often: a thread that the system stops while it
+// submits meets thousands.
+func (r *Ring) weigh() {
+	s := &r.side
+	switch {
+	case s.most == 0 || s.open.Load() != nil:
+	case !s.met.Load():
+		s.contended = max(s.contended-1, 0)
+	default:
+		if s.contended++; s.contended == contention {
+			r.widen(min(runtime.GOMAXPROCS(0)-1, s.most))
+		}
 	}
 }
 

@@ -53,6 +53,8 @@ func (r *Ring) sweeper() {
 // sweep is one tick. It reports whether there was anything to do, and whether cancels are under way, which it repeats if
 // it is told to.
 func (r *Ring) sweep(recancel bool) (busy, cancelling bool) {
+	r.weigh()
+	defer r.side.met.Store(false) // it meets others, too
 	for l := range r.lanes() {
 		l.flush()
 		if l.polls() {
