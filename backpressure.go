@@ -12,7 +12,7 @@ import (
 //	in flight + unread CQEs + free tickets == CQ entries
 //
 // and a full CQ is not an error to handle but a state that cannot be reached. All lanes share the tickets, and each has a
-// CQ for all of them.
+// CQ for all of them; a lane has some of the free ones at hand.
 //
 // Who finds too few gets in line, and nobody overtakes: a chain that needs many would wait for ever otherwise. The line
 // is the first lane's, under its sq.mu.
@@ -31,19 +31,51 @@ func (t *tickets) init(n uint32) {
 	t.free.Store(n)
 }
 
-// take takes n tickets, if there are so many and nobody is in line for them.
-func (t *tickets) take(n uint32) bool { return t.waiting.Load() == 0 && t.draw(n) }
-
-func (t *tickets) draw(n uint32) bool {
+// draw takes most tickets, or those there are; none if they are fewer than least.
+func (t *tickets) draw(least, most uint32) uint32 {
 	for {
 		free := t.free.Load()
-		if free < n {
-			return false
+		if free < least {
+			return 0
 		}
+		n := min(free, most)
 		if t.free.CompareAndSwap(free, free-n) {
-			return true
+			return n
 		}
 	}
+}
+
+// handful is how many tickets a lane takes at a time.
+const handful = 16
+
+// ticket takes one, if there is one and nobody is in line for it. Under sq.mu.
+func (l *lane) ticket() bool {
+	t := &l.ring.tickets
+	if t.waiting.Load() != 0 {
+		return false
+	}
+	if l.sq.tickets == 0 {
+		l.sq.tickets = t.draw(1, handful)
+	}
+	if l.sq.tickets == 0 {
+		return false
+	}
+	l.sq.tickets--
+	return true
+}
+
+// recall takes back what the lanes have at hand. Who is in line has said so before: afterwards no lane takes more. Under
+// the first lane's sq.mu.
+func (r *Ring) recall() {
+	n := r.sq.tickets
+	r.sq.tickets = 0
+	for _, l := range r.sides() {
+		l.sq.mu.Lock()
+		n += l.sq.tickets
+		l.sq.tickets = 0
+		l.sq.mu.Unlock()
+	}
+	r.tickets.put(n)
 }
 
 // put gives n back. Whoever does it sees to those in line afterwards: follow or grant.
@@ -101,7 +133,7 @@ func (r *Ring) admit(n, files uint32) error {
 	if t.first == nil && r.afford(n, files) {
 		return nil
 	}
-	w := r.newOp()
+	w := r.newOp(false)
 	w.kind, w.bits, w.fate, w.n, w.off, w.next = kindNop, bitWaiter, 0, n, uint64(files), nil
 	gen := w.gen()
 	if t.first == nil {
@@ -147,7 +179,13 @@ func (r *Ring) admit(n, files uint32) error {
 
 // afford takes so many tickets, if there are, and so many places for files. Under sq.mu.
 func (r *Ring) afford(n, files uint32) bool {
-	return uint32(len(r.sq.files))-r.tickets.reservedFiles >= files && r.tickets.draw(n)
+	if uint32(len(r.sq.files))-r.tickets.reservedFiles < files {
+		return false
+	}
+	if r.tickets.free.Load() < n {
+		r.recall()
+	}
+	return r.tickets.draw(n, n) == n
 }
 
 // grant gives free places to those first in line. It takes sq.mu; cq.mu must not be held.

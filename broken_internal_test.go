@@ -88,50 +88,74 @@ func TestGenerationsOfPlacesWrap(t *testing.T) {
 	}
 }
 
-// A Completion knows its operation by 56 bits of generation.
-func TestGenerationsOfOperationsWrap(t *testing.T) {
+// A Completion knows its operation by 21 bits of generation: when they are used up, so is the op.
+func TestOperationsAreNotUsedAfterTheirLastGeneration(t *testing.T) {
 	firstLaneOnly(t)
-	r := openRing(t, nil)
-	if _, err := r.Nop().Wait(); err != nil {
-		t.Fatal(err)
-	}
-	last := uint64(1)<<(64-genShift) - 1
-	r.lock()
-	if r.sq.free == nil {
-		r.sq.free = r.returned.Swap(nil)
-	}
-	o := r.sq.free
-	o.state.Store(last << genShift)
-	r.unlock()
+	for _, taken := range []string{"done", "not done", "claimed", "loose"} {
+		r := openRing(t, nil)
+		if _, err := r.Nop().Wait(); err != nil {
+			t.Fatal(err)
+		}
+		r.lock()
+		o := r.sq.pool.ops[0]
+		o.state.Store((lastGen - 1) << genShift)
+		o.born = lastGen - 2
+		r.unlock()
 
-	before := r.Nop()
-	if before.o != o || before.gen != last {
-		t.Fatalf("the operation has generation %d", before.gen)
+		last := r.Nop()
+		if last.o != o || last.gen != lastGen-1 {
+			t.Fatalf("the operation has generation %d", last.gen)
+		}
+		switch taken {
+		case "done":
+			r.SubmitAll()
+		case "claimed":
+			last = Completion[struct{}]{last.pending}
+			if _, err := last.WaitContext(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		case "loose":
+			o.state.Or(isLoose)
+			r.lock()
+			r.sq.pool.ops[0] = r.looseOp()
+			r.sq.pool.ops[0].born-- // it was never used
+			r.unlock()
+		}
+		if _, err := last.Wait(); (err == nil) == (taken == "claimed") {
+			t.Fatal(err)
+		}
+		for range 3 {
+			after := r.Nop()
+			if after.o == o {
+				t.Fatalf("%s: it is used in generation %d", taken, after.gen)
+			}
+			if _, err := after.Wait(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := last.Wait(); err != ErrWaited {
+			t.Error("the Completion of the last generation:", err)
+		}
+		if _, ok, err := last.TryWait(); !ok || err != ErrWaited {
+			t.Error("the Completion of the last generation:", ok, err)
+		}
+		if err := last.Cancel(); err != nil {
+			t.Error(err)
+		}
+		select {
+		case <-last.Done():
+		default:
+			t.Error("Done of what is over is not closed")
+		}
 	}
-	if _, err := before.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	after := r.Nop()
-	if after.o != o || after.gen != 0 {
-		t.Fatalf("after the last generation comes %d", after.gen)
-	}
-	if _, err := before.Wait(); err != ErrWaited {
-		t.Error("the Completion of the last generation:", err)
-	}
-	if _, ok, err := before.TryWait(); !ok || err != ErrWaited {
-		t.Error("the Completion of the last generation:", ok, err)
-	}
-	if err := before.Cancel(); err != nil {
-		t.Error(err)
-	}
-	select {
-	case <-before.Done():
-	default:
-		t.Error("Done of what is over is not closed")
-	}
-	if _, err := after.Wait(); err != nil {
-		t.Error("the first generation's result:", err)
-	}
+}
+
+// freeTickets are those that nobody has, and those that lanes have at hand.
+func (r *Ring) freeTickets() (n uint32) {
+	r.lock()
+	defer r.unlock()
+	r.recall()
+	return r.tickets.free.Load()
 }
 
 func TestUserDataIsNeverTheControlRequests(t *testing.T) {

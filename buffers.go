@@ -34,7 +34,7 @@ func (e alignmentError) Error() string {
 
 func (e alignmentError) Unwrap() error { return e.error }
 
-// misaligned reports whether o is a transfer on an O_DIRECT file that is not aligned to 4096.
+// misaligned reports, while o has its handle or somebody else's file, whether it is a transfer on an O_DIRECT file that is not aligned to 4096.
 func (o *op) misaligned() bool {
 	switch o.kind {
 	case kindRead, kindWrite:

@@ -84,12 +84,25 @@ func (c Completion[T]) Wait() (v T, err error) {
 	if err != nil {
 		return v, err
 	}
+	res, ok := o.snatch(gen)
+	wait := o.lane.await
+	if !ok && !o.over(gen) && !o.lane.yielding.Load() {
+		o.lane.help(o, gen)
+		res, ok = o.snatch(gen)
+		wait = o.lane.linger // the rest of it
+	}
+	if ok {
+		if p, ok := any(&v).(*int); ok {
+			*p = int(res)
+		}
+		return v, nil
+	}
 	phase, done := o.seize(gen)
 	if !done {
 		if !o.claim(gen) { // before more of o is looked at: by now it may be another operation
 			return v, ErrWaited
 		}
-		o.lane.await(o, nil)
+		wait(o, nil)
 		phase = o.retire()
 	}
 	return take[T](o, phase)

@@ -151,6 +151,12 @@ func (l *lane) finish(o *op, res int32) {
 	case (o.kind == kindFsync || o.kind == kindFdatasync || o.kind == kindSyncRange) && res < 0 && o.h != nil:
 		o.h.noteSync(syscall.Errno(-res))
 	}
+	if res == -int32(syscall.EINVAL) && o.h != nil && o.misaligned() {
+		o.fate |= fateMisaligned
+	}
+	if o.x != nil && res >= 0 {
+		o.x.clear()
+	}
 	l.letGo(o)
 	if l.ring.profile != nil {
 		l.ring.profile.note(o, l.ring)
@@ -186,8 +192,11 @@ func (l *lane) letGo(o *op) {
 	if o.addr != (uring.Addr{}) {
 		o.pins.Release()
 	}
-	if o.h != nil && o.fate&fateLost == 0 {
-		o.h.put()
+	if o.h != nil {
+		if o.fate&fateLost == 0 {
+			o.h.put()
+		}
+		o.h = nil
 	}
 	if o.bits&bitTraced != 0 {
 		o.untrace()

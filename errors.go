@@ -48,7 +48,7 @@ func (o *op) error(phase uint64) error {
 		}
 	}
 	err := os.NewSyscallError(name, errno)
-	if errno == syscall.EINVAL && o.misaligned() {
+	if errno == syscall.EINVAL && (o.fate&fateMisaligned != 0 || o.misaligned()) {
 		return alignmentError{err}
 	}
 	return err
@@ -56,8 +56,8 @@ func (o *op) error(phase uint64) error {
 
 // closedError is what o says if its descriptor was closed.
 func (o *op) closedError() error {
-	if o.h != nil {
-		return o.h.closedError()
+	if o.fate&fateSocket != 0 {
+		return errConnClosed
 	}
 	return errFileClosed
 }

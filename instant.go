@@ -76,7 +76,7 @@ func (r *Ring) cached(c *call, h *handle) (o *op, gen uint64, done bool) {
 		l.sq.mu.Unlock()
 		return nil, 0, false
 	}
-	o = l.newOp()
+	o = l.newOp(false)
 	l.sq.instant++
 	l.sq.mu.Unlock()
 	o.kind, o.bits, o.fate, o.res = kindRead, 0, fateInstant, int32(n)

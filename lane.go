@@ -22,7 +22,7 @@ type lane struct {
 	spare    spare
 	table    []entry // written under both locks, its entries under either
 	link     link
-	returned atomic.Pointer[op] // ops whose results have been taken
+	returned atomic.Pointer[op] // loose ops whose results have been taken
 
 	flushed  atomic.Uint32 // up to where somebody has undertaken to submit
 	heldBack atomic.Bool   // something is not published yet
@@ -50,7 +50,8 @@ type submission struct {
 	mu      sync.Mutex
 	refusal error    // why nothing can be started any more
 	follow  bool     // the last operation was started with Link
-	free    *op      // ops to be used again
+	pool    opPool   // ops to be used again
+	tickets uint32   // at hand; see tickets
 	backlog []train  // what found no room in the SQ
 	files   []uint32 // free places in the table of registered files
 	epoch   *epoch   // the current one

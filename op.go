@@ -13,10 +13,12 @@ import (
 //
 // While it is pending the ring's table holds it, and with it everything that the kernel may touch: the pinned buffer,
 // the side structures, the handle. Nobody but the CQE ends that. Its generation counts how often it was used; a
-// Completion remembers the one it was given, so that it can never see another operation's result.
+// Completion remembers the one it was given, so that it can never see another operation's result. After the last one
+// it is not used again.
 type op struct {
-	state atomic.Uint64 // generation<<8 | phase bits
+	state atomic.Uint64 // generation<<genShift | what a plain result is<<resShift | phase bits
 	lane  *lane
+	born  uint32 // the generation it was last started in: one that is in the next, and held by nobody, is free. Under sq.mu.
 	x     *extra
 	h     *handle
 	pins  uring.Pins
@@ -57,8 +59,14 @@ const (
 	isFileClosed                    // by the handle's Close
 	isHanded                        // under the race detector: the CQE has been read
 	isDone
-	genShift  = iota
-	phaseMask = 1<<genShift - 1
+	isPlain  // the state says all that there is to know of the result
+	isHeld   // it is of the next generation already, but who has taken the result still looks at it
+	isLoose  // it is not among its lane's ops: who has taken the result gives it back
+	resShift = iota
+	genShift = resShift + 32
+
+	phaseMask = 1<<resShift - 1
+	lastGen   = 1<<(64-genShift) - 1
 )
 
 type marks uint8
@@ -83,6 +91,8 @@ const (
 	fateOrdered                   // it follows others: its end is theirs too
 	fateLost                      // the ring broke while the kernel had it
 	fateInstant                   // it has ended without the ring
+	fateSocket                    // its handle is a socket's
+	fateMisaligned                // that is why it has failed
 )
 
 // extra is what only some operations need. It stays with the op when that is used again.
@@ -94,6 +104,14 @@ type extra struct {
 
 	sa   uring.Sockaddr
 	conn *Conn // what accept returns
+}
+
+// clear lets go of what a result needs no more.
+func (x *extra) clear() {
+	x.file = nil
+	if cap(x.vec) > 64 {
+		x.vec = nil
+	}
 }
 
 func (o *op) gen() uint64 { return o.state.Load() >> genShift }
@@ -128,11 +146,14 @@ func (o *op) claim(gen uint64) bool {
 }
 
 // retire begins a new generation of o, which its caller has claimed and which is done: no Completion can see it any
-// more. It returns how the old one stood.
+// more. It returns how the old one stood. The caller recycles it.
 func (o *op) retire() (phase uint64) {
-	s := o.state.Load()
-	o.state.Store((s>>genShift + 1) << genShift)
-	return s & phaseMask
+	for {
+		s := o.state.Load()
+		if o.state.CompareAndSwap(s, (s>>genShift+1)<<genShift|s&isLoose|isHeld) {
+			return s & phaseMask
+		}
+	}
 }
 
 // seize is claim and retire in one, if o is done already.
@@ -141,20 +162,39 @@ func (o *op) seize(gen uint64) (phase uint64, ok bool) {
 	if s>>genShift != gen || s&(isDone|isClaimed) != isDone {
 		return 0, false
 	}
-	return s & phaseMask, o.state.CompareAndSwap(s, (gen+1)<<genShift)
+	return s & phaseMask, o.state.CompareAndSwap(s, (gen+1)<<genShift|s&isLoose|isHeld)
+}
+
+// snatch is seize, take and recycle in one, if o's result is plain: as for most. Afterwards o is free.
+func (o *op) snatch(gen uint64) (res int32, ok bool) {
+	s := o.state.Load()
+	if s>>genShift != gen || s&(isPlain|isClaimed|isLoose) != isPlain || !o.state.CompareAndSwap(s, (gen+1)<<genShift) {
+		return 0, false
+	}
+	return int32(s >> resShift), true
+}
+
+// over reports whether the generation gen of o is done, or gone.
+func (o *op) over(gen uint64) bool {
+	s := o.state.Load()
+	return s>>genShift != gen || s&isDone != 0
 }
 
 // resolve publishes the result. After the state says done, o may be somebody else's: only a parked waiter, who
 // sleeps until the send, keeps it.
 func (o *op) resolve(res int32) {
 	o.res = res
+	end := isDone
+	if res >= 0 && o.kind != kindAccept && !uring.Race {
+		end |= isPlain | uint64(res)<<resShift
+	}
 	for {
 		s := o.state.Load()
 		var done chan struct{}
 		if s&hasDone != 0 {
 			done = o.done
 		}
-		if !o.state.CompareAndSwap(s, s|isDone) {
+		if !o.state.CompareAndSwap(s, s|end) {
 			continue
 		}
 		if s&isParked != 0 {
@@ -166,41 +206,4 @@ func (o *op) resolve(res int32) {
 		}
 		return
 	}
-}
-
-// recycle gives o, which is retired, back for the next operation.
-func (l *lane) recycle(o *op) {
-	if o.fate&fateLost != 0 {
-		return // the kernel may still write to what it has pinned
-	}
-	if o.fate&fateInstant != 0 {
-		l.untaken.Add(-1)
-	}
-	o.h = nil
-	if x := o.x; x != nil {
-		x.file, x.conn = nil, nil
-		if cap(x.vec) > 64 {
-			x.vec = nil
-		}
-	}
-	for {
-		top := l.returned.Load()
-		o.next = top
-		if l.returned.CompareAndSwap(top, o) {
-			return
-		}
-	}
-}
-
-// newOp returns an op of a fresh generation. Under sq.mu.
-func (l *lane) newOp() *op {
-	if l.sq.free == nil {
-		if l.sq.free = l.returned.Swap(nil); l.sq.free == nil {
-			return &op{lane: l}
-		}
-	}
-	o := l.sq.free
-	l.sq.free = o.next
-	o.next = nil
-	return o
 }

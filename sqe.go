@@ -87,7 +87,7 @@ func (l *lane) join(o *op) {
 // enroll returns with sq.mu held, and a ticket to be had, unless there is an error.
 func (l *lane) enroll(c *call) error {
 	l.sq.mu.Lock()
-	if l.sq.refusal == nil && (c.quiet || l.ring.tickets.take(1)) {
+	if l.sq.refusal == nil && (c.quiet || l.ticket()) {
 		return nil
 	}
 	err := l.sq.refusal
@@ -112,13 +112,15 @@ func (l *lane) refuse() error { return l.sq.refusal }
 
 // prepare writes c into an op and that into the table. Under sq.mu; there is a ticket.
 func (l *lane) prepare(c *call, h *handle) *op {
-	o := l.newOp()
-	o.kind, o.bits, o.fate, o.tries, o.h = c.kind, 0, 0, 0, h
-	o.fd, o.addr, o.off, o.n, o.opf, o.epoch = -1, uring.Addr{}, 0, 0, 0, nil
+	o := l.newOp(c.kind == kindAccept) // what it has accepted is closed when it was dropped
+	o.kind, o.bits, o.fate, o.tries = c.kind, 0, 0, 0
+	o.fd, o.addr, o.off, o.n, o.opf = -1, uring.Addr{}, 0, 0, 0
 	if h != nil {
-		o.fd = int32(h.fd)
+		o.h, o.fd = h, int32(h.fd)
 		if h.bounded {
 			o.bits |= bitBounded
+		} else if h.socket {
+			o.fate |= fateSocket
 		}
 	}
 	o.fill(c)

@@ -18,25 +18,25 @@ func (l *lane) await(o *op, ctx context.Context) bool {
 	if o.isDone() {
 		return true
 	}
-	l.help(o)
+	if o.kind != kindRecv || !l.yielding.Load() { // else the leader submits it, when all of these are there
+		l.help(o, o.gen())
+	}
 	return l.linger(o, ctx)
 }
 
-// help submits what everybody has queued, and reads everybody's completions.
-func (l *lane) help(o *op) {
-	if o.kind == kindRecv && l.yielding.Load() {
-		return // the leader submits it, when all of these are there
-	}
+// help submits what everybody has queued, and reads everybody's completions, of which that of o may be one. The caller
+// needn't have claimed it.
+func (l *lane) help(o *op, gen uint64) {
 	if l.parked.Load() > 0 || l.scheduler.gains(l) {
 		l.scheduler.yield(l) // whatever is runnable can queue its operations too: one enter for all
-		if o.isDone() {
+		if o.over(gen) {
 			return
 		}
 	}
 	l.flush()
 	l.reap()
 	for range 3 {
-		if o.isDone() || l.submitting() == 0 {
+		if o.over(gen) || l.submitting() == 0 {
 			return
 		}
 		l.scheduler.yield(l) // what somebody is submitting just now may end there and then
