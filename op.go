@@ -85,14 +85,14 @@ const (
 
 // op.fate, written under cq.mu.
 const (
-	fatePolling marks = 1 << iota // its POLL_ADD is in flight, in its place
-	fateBroken                    // the one before it in the kernel's chain has failed
-	fateAbsorb                    // the one before it is started again: its ECANCELED doesn't count
-	fateOrdered                   // it follows others: its end is theirs too
-	fateLost                      // the ring broke while the kernel had it
-	fateInstant                   // it has ended without the ring
-	fateSocket                    // its handle is a socket's
-	fateMisaligned                // that is why it has failed
+	fatePolling    marks = 1 << iota // its POLL_ADD is in flight, in its place
+	fateBroken                       // the one before it in the kernel's chain has failed
+	fateAbsorb                       // the one before it is started again: its ECANCELED doesn't count
+	fateOrdered                      // it follows others: its end is theirs too
+	fateLost                         // the ring broke while the kernel had it
+	fateInstant                      // it has ended without the ring
+	fateSocket                       // its handle is a socket's
+	fateMisaligned                   // that is why it has failed
 )
 
 // extra is what only some operations need. It stays with the op when that is used again.
