@@ -135,12 +135,15 @@ func (r *Ring) enterIn(o *op, raw syscall.RawConn) error {
 		return ErrClosed
 	}
 	enters := 0
-	defer func() { r.unuse(enters) }()
+	defer func() {
+		r.unuse(enters)
+		r.follow()
+	}()
 	return raw.Control(func(fd uintptr) {
 		r.sq.mu.Lock()
 		for !r.k.SQ.Has(1) && r.broken() == nil {
 			r.sq.mu.Unlock()
-			enters += r.submit(r.k.SQ.Tail())
+			enters += r.submitWith(patience{within: true}, r.k.SQ.Tail())
 			r.sq.mu.Lock()
 		}
 		if r.broken() != nil {
@@ -153,7 +156,7 @@ func (r *Ring) enterIn(o *op, raw syscall.RawConn) error {
 		}
 		r.write(train{first: o, last: o, n: 1})
 		r.sq.mu.Unlock()
-		enters += r.submit(r.k.SQ.Tail())
+		enters += r.submitWith(patience{within: true}, r.k.SQ.Tail())
 	})
 }
 

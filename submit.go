@@ -58,11 +58,12 @@ func (l *lane) unhold() (crowd bool) {
 }
 
 // submit enters the kernel until it has taken everything up to tail, and returns how often. The caller uses the ring.
-func (l *lane) submit(tail uint32) (enters int) {
+func (l *lane) submit(tail uint32) (enters int) { return l.submitWith(patience{}, tail) }
+
+func (l *lane) submitWith(p patience, tail uint32) (enters int) {
 	if l.k.Flags&uring.SetupSQPoll != 0 {
 		return l.wakeThread()
 	}
-	var p patience
 	for !l.k.SQ.Passed(tail) {
 		n, errno := l.k.Submit()
 		enters++
@@ -97,8 +98,9 @@ func (l *lane) full() bool {
 
 // patience is how an enter that failed is dealt with.
 type patience struct {
-	tries int
-	since time.Time
+	tries  int
+	since  time.Time
+	within bool // somebody's Control: what reading the CQ makes possible, which may be another Control, comes after it
 }
 
 // endure says whether to try again, after making what room it can; if not, the ring is broken.
@@ -126,7 +128,13 @@ func (p *patience) wait(l *lane, errno syscall.Errno, limit time.Duration) bool 
 		l.ring.fail(errno)
 		return false
 	}
-	l.reap()
+	if p.within {
+		l.cq.mu.Lock()
+		l.drain()
+		l.cqUnlock()
+	} else {
+		l.reap()
+	}
 	p.tries++
 	if p.tries > 4 {
 		time.Sleep(min(time.Duration(p.tries)*10*time.Microsecond, time.Millisecond))
