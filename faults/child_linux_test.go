@@ -100,6 +100,13 @@ func (f *fault) finish(cmd *exec.Cmd, plagues ...func(*os.Process)) (o outcome) 
 	if err := cmd.Start(); err != nil {
 		f.t.Fatal(err)
 	}
+	defer func() { // a plague may have ended the test
+		if cmd.ProcessState == nil {
+			cmd.Process.Kill()
+			cmd.Wait()
+			f.t.Logf("the child: %s", tail(out.Bytes()))
+		}
+	}()
 	for _, plague := range plagues {
 		plague(cmd.Process)
 	}

@@ -67,8 +67,9 @@ type fault struct {
 
 	goroutines, descriptors, pinned int
 
-	mu    sync.Mutex
-	rings []*rio.Ring
+	mu      sync.Mutex
+	rings   []*rio.Ring
+	figures []string
 }
 
 var tried struct {
@@ -123,6 +124,13 @@ func (f *fault) ring(cfg *rio.Config) *rio.Ring {
 	f.mu.Unlock()
 	f.t.Cleanup(func() { r.Close() })
 	return r
+}
+
+// say has a figure printed below the table's line.
+func (f *fault) say(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.figures = append(f.figures, fmt.Sprintf(format, args...))
 }
 
 // ok waits for c, which is to succeed in spite of the fault.
@@ -256,6 +264,9 @@ func report() bool {
 			continue
 		}
 		fmt.Fprintf(out, row, f.number, f.what, f.ops.Load(), f.lost.Load(), f.wrong.Load(), f.goroutines, f.descriptors, f.pinned)
+		for _, s := range f.figures {
+			fmt.Fprintf(out, "     %s\n", s)
+		}
 		n++
 		ops, lost, wrong = ops+f.ops.Load(), lost+f.lost.Load(), wrong+f.wrong.Load()
 		goroutines, descriptors, pinned = goroutines+f.goroutines, descriptors+f.descriptors, pinned+f.pinned
