@@ -110,7 +110,7 @@ func (f *fault) finish(cmd *exec.Cmd, plagues ...func(*os.Process)) (o outcome) 
 	for _, plague := range plagues {
 		plague(cmd.Process)
 	}
-	late := time.AfterFunc(90*time.Second, func() { cmd.Process.Kill() })
+	late := time.AfterFunc(max(f.limit, 90*time.Second), func() { cmd.Process.Signal(syscall.SIGQUIT) })
 	err := cmd.Wait()
 	if !late.Stop() {
 		f.lost.Add(1)

@@ -64,6 +64,7 @@ type fault struct {
 	lost    atomic.Int64 // results that never came, or came twice; errors that have nothing to do with the fault
 	wrong   atomic.Int64 // bytes in a wrong file or buffer
 	skipped bool
+	limit   time.Duration // for a child, if it needs more than most
 
 	goroutines, descriptors, pinned int
 
