@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"sync"
@@ -185,7 +186,7 @@ func TestWhatHangsHoldsNobodyElseUp(t *testing.T) {
 	})
 	if ended {
 		slices.Sort(took)
-		t.Logf("beside 8 reads that hang, a write and a read of another file: p50 %v, p99 %v", took[len(took)/2], took[len(took)*99/100])
+		f.say("beside it, a write and a read of another file: p50 %v, p99 %v", took[len(took)/2], took[len(took)*99/100])
 	}
 	for _, c := range hanging {
 		if v, ok, err := c.TryWait(); ok {
@@ -271,6 +272,79 @@ func TestCloseWaitsForWhatHangs(t *testing.T) {
 	}
 	if err := h.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// There are no callbacks to close a Ring in; what comes nearest are the bodies of loops over connections and what they receive.
+func TestCloseInTheBodyOfALoop(t *testing.T) {
+	for _, where := range []string{"Conns", "Received"} {
+		t.Run(where, func(t *testing.T) {
+			f := inject(t, 6, "Close in the body of a loop over "+where)
+			for i := range rounds(20, 100, 1000) {
+				r := f.ring(nil)
+				l, err := r.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				peer, err := net.Dial("tcp", l.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := tagged("loop", i, 0, 3000)
+				if _, err := peer.Write(want); err != nil {
+					t.Fatal(err)
+				}
+				var conns, ends int
+				f.within(20*time.Second, "Close, or the loop it is in", func() {
+					for c, err := range l.Conns(t.Context()) {
+						if err != nil {
+							ends++
+							if !errors.Is(err, net.ErrClosed) {
+								t.Error("the loop over Conns ends with", err)
+							}
+							continue
+						}
+						conns++
+						if where == "Conns" {
+							if err := r.Close(); err != nil {
+								t.Error(err)
+							}
+						}
+						var got []byte
+						for p, err := range c.Received(t.Context()) {
+							if err != nil {
+								ends++
+								if !errors.Is(err, net.ErrClosed) {
+									t.Error("the loop over Received ends with", err)
+								}
+								continue
+							}
+							got = append(got, p...)
+							if err := r.Close(); err != nil {
+								t.Error(err)
+							}
+						}
+						f.same("received", got, want[:len(got)])
+						c.Close()
+					}
+				})
+				if conns != 1 {
+					t.Errorf("%d connections", conns)
+				}
+				if ends > 2 {
+					t.Errorf("%d errors from two loops", ends)
+				}
+				f.ops.Add(2)
+				if n := r.Stats().InFlight; n != 0 {
+					t.Errorf("%d operations are in flight", n)
+				}
+				if _, err := r.Nop().Wait(); !errors.Is(err, rio.ErrClosed) {
+					t.Error("a closed Ring says", err)
+				}
+				l.Close()
+				peer.Close()
+			}
+		})
 	}
 }
 

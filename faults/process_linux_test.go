@@ -96,13 +96,26 @@ func init() {
 }
 
 func TestAStormOfSignals(t *testing.T) {
-	f := inject(t, 17, "SIGALRM 4,000 times a second, SIGURG, SIGSTOP and SIGCONT")
-	cmd := spawn(fmt.Sprintf("signals:4000 %d", rounds(20, 60, 400)))
+	f := inject(t, 17, "SIGALRM and SIGPROF 4,000 times a second, SIGURG, SIGSTOP, SIGCONT")
+	cmd := spawn(fmt.Sprintf("signals:4000 %d", rounds(100, 300, 2000)))
 	stop := make(chan bool)
 	var storm sync.WaitGroup
 	defer storm.Wait()
 	defer close(stop)
 	f.finish(cmd, func(p *os.Process) {
+		storm.Go(func() {
+			ready := false
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(250 * time.Microsecond):
+				}
+				if ready = ready || catches(p.Pid, syscall.SIGPROF); ready { // or it would end by it
+					p.Signal(syscall.SIGPROF)
+				}
+			}
+		})
 		storm.Add(1)
 		go func() {
 			defer storm.Done()
@@ -118,6 +131,15 @@ func TestAStormOfSignals(t *testing.T) {
 			}
 		}()
 	})
+}
+
+// catches says whether a process has a handler for a signal.
+func catches(pid int, s syscall.Signal) bool {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	_, mask, _ := strings.Cut(string(b), "SigCgt:")
+	mask, _, _ = strings.Cut(strings.TrimSpace(mask), "\n")
+	bits, err := strconv.ParseUint(mask, 16, 64)
+	return err == nil && bits>>(s-1)&1 != 0
 }
 
 func TestFewDescriptors(t *testing.T) {

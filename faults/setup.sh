@@ -17,6 +17,7 @@ want setpriv util-linux
 want fsfreeze util-linux
 want losetup mount
 want mkfs.ext4 e2fsprogs
+want mkfs.btrfs btrfs-progs
 want ip iproute2
 want nft nftables
 want fusermount3 fuse3

@@ -71,7 +71,7 @@ func onRing(r *rio.Ring, n int) (o outcome) {
 	began := cpu()
 	var wg sync.WaitGroup
 	for _, part := range []func(){
-		func() { w.blocks("a", true) }, func() { w.blocks("b", false) }, w.journal, w.pipe, w.echo, w.chains, w.nops,
+		func() { w.blocks("a", true) }, func() { w.blocks("b", false) }, w.journal, w.pipe, w.echo, w.chains, w.nops, w.sides,
 	} {
 		wg.Add(1)
 		go func() {
@@ -309,6 +309,71 @@ func (w *work) chains() {
 		_, err = sync.Wait()
 		w.check("sync in a chain", err)
 		w.compare("chain", got, want)
+	}
+}
+
+// sides does what the kernel needs more than a buffer for: vectors, names, addresses, times, the place for a file's attributes.
+func (w *work) sides() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if !w.check("listen", err) {
+		return
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			io.Copy(struct{ io.Writer }{c}, c) // not by way of a pipe, which package net would keep
+			c.Close()
+		}
+	}()
+	for round := range w.n {
+		name := filepath.Join(w.dir, fmt.Sprintf("a name that is long enough to have memory of its own, %d", round))
+		f, err := w.r.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+		if !w.check("open", err) {
+			return
+		}
+		pieces := make([][]byte, 1+round%17)
+		var want []byte
+		for i := range pieces {
+			pieces[i] = tagged("vector", i, round, 100+i)
+			want = append(want, pieces[i]...)
+		}
+		n, err := w.r.WritevAt(f, pieces, 0).Wait()
+		if w.check("writev", err) && n != len(want) {
+			w.lost.Add(1)
+		}
+		for i := range pieces {
+			pieces[i] = make([]byte, 100+i)
+		}
+		_, err = w.r.ReadvAt(f, pieces, 0).Wait()
+		w.check("readv", err)
+		w.compare("vector", bytes.Join(pieces, nil), want)
+		fi, err := f.Stat()
+		if w.check("stat", err) && fi.Size() != int64(len(want)) {
+			w.wrong.Add(1)
+			w.fail(fmt.Errorf("stat gives a size of %d, not %d", fi.Size(), len(want)))
+		}
+		w.check("close", f.Close())
+		c, err := w.r.Dial(context.Background(), "tcp", l.Addr().String())
+		if !w.check("dial", err) {
+			return
+		}
+		c.SetReadDeadline(time.Now().Add(100 * time.Microsecond)) // nothing comes
+		if n, err := c.Read(make([]byte, 8)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			w.lost.Add(1)
+			w.fail(fmt.Errorf("a Read whose deadline passes gives %d, %w", n, err))
+		}
+		c.SetReadDeadline(time.Time{})
+		_, err = c.Write(want)
+		w.check("write", err)
+		got := make([]byte, len(want))
+		_, err = io.ReadFull(c, got)
+		w.check("read", err)
+		w.compare("an address", got, want)
+		w.check("close", c.Close())
 	}
 }
 
