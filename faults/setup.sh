@@ -16,6 +16,7 @@ want strace strace
 want setpriv util-linux
 want fsfreeze util-linux
 want losetup mount
+want xz xz-utils
 want mkfs.ext4 e2fsprogs
 want mkfs.btrfs btrfs-progs
 want ip iproute2

@@ -17,18 +17,19 @@ type report struct {
 	passed, failed, skipped, status int
 }
 
-// boot runs the kernel with initrd, and with an empty ext4 on an NVMe disk, until the guest switches itself off.
+// boot runs the kernel with initrd, and with an empty ext4 on an NVMe disk and another disk to spare, until the guest switches itself off.
 func boot(m machine, kernel, initrd, tmp string, limit time.Duration, verbose bool) (*report, error) {
-	disk := filepath.Join(tmp, "disk")
-	os.Remove(disk)
-	f, err := os.Create(disk)
-	if err != nil {
-		return nil, err
-	}
-	err = f.Truncate(512 << 20)
-	f.Close()
-	if err != nil {
-		return nil, err
+	disk, spare := filepath.Join(tmp, "disk"), filepath.Join(tmp, "spare")
+	for name, size := range map[string]int64{disk: 512 << 20, spare: 64 << 20} {
+		f, err := os.Create(name) // empty, whatever was there
+		if err != nil {
+			return nil, err
+		}
+		err = f.Truncate(size)
+		f.Close()
+		if err != nil {
+			return nil, err
+		}
 	}
 	mkfs := exec.Command("mkfs.ext4", "-q", "-F", disk)
 	mkfs.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/sbin:/usr/sbin")
@@ -38,7 +39,9 @@ func boot(m machine, kernel, initrd, tmp string, limit time.Duration, verbose bo
 	console := filepath.Join(tmp, "console-"+m.String())
 	args := []string{"-nodefaults", "-no-user-config", "-smp", "2", "-m", "1536", "-display", "none", "-no-reboot",
 		"-accel", "tcg,thread=multi", "-serial", "file:" + console, "-kernel", kernel, "-initrd", initrd,
-		"-drive", "file=" + disk + ",format=raw,if=none,id=d0,cache=unsafe", "-device", "nvme,drive=d0,serial=rio"}
+		"-device", "nvme,id=n0,serial=rio",
+		"-drive", "file=" + disk + ",format=raw,if=none,id=d0,cache=unsafe", "-device", "nvme-ns,drive=d0,bus=n0,nsid=1",
+		"-drive", "file=" + spare + ",format=raw,if=none,id=d1,cache=unsafe", "-device", "nvme-ns,drive=d1,bus=n0,nsid=2"}
 	line := "panic=-1 rdinit=/init quiet loglevel=4 mitigations=off nokaslr"
 	qemu := "qemu-system-x86_64"
 	if m.arch == "arm64" {

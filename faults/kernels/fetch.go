@@ -19,7 +19,15 @@ var suites = []struct {
 	name     string
 }{{true, "bullseye-security"}, {false, "bookworm"}, {false, "trixie"}, {false, "trixie-backports"}}
 
-// fetch returns a kernel image for each machine. Those that are in cache are taken from there.
+// modules are what the tests need of the kernel and Debian doesn't build in.
+var modules = []string{"dm-mod", "dm-delay"}
+
+// module is where a module of m lies in the cache; it may be empty, if Debian has none.
+func module(cache, name string, m machine) string {
+	return filepath.Join(cache, name+"-"+m.String()+".ko")
+}
+
+// fetch returns a kernel image for each machine. Those that are in cache are taken from there, with their modules.
 func fetch(machines []machine, cache, tmp string) (map[machine]string, error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return nil, err
@@ -28,8 +36,15 @@ func fetch(machines []machine, cache, tmp string) (map[machine]string, error) {
 	missing := map[string][]machine{}
 	for _, m := range machines {
 		images[m] = filepath.Join(cache, "vmlinuz-"+m.String())
-		if _, err := os.Stat(images[m]); err != nil {
-			missing[m.arch] = append(missing[m.arch], m)
+		needed := []string{images[m]}
+		for _, name := range modules {
+			needed = append(needed, module(cache, name, m))
+		}
+		for _, name := range needed {
+			if _, err := os.Stat(name); err != nil {
+				missing[m.arch] = append(missing[m.arch], m)
+				break
+			}
 		}
 	}
 	for arch, ms := range missing {
@@ -38,7 +53,7 @@ func fetch(machines []machine, cache, tmp string) (map[machine]string, error) {
 			return nil, err
 		}
 		for _, m := range ms {
-			if err := a.kernel(m, images[m], tmp); err != nil {
+			if err := a.kernel(m, images[m], cache, tmp); err != nil {
 				return nil, err
 			}
 		}
@@ -119,8 +134,8 @@ func (a *aptArchive) apt(dir, program string, args ...string) (string, error) {
 // packages are named so; from 6.19 on the kernel itself is in linux-binary.
 var packages = regexp.MustCompile(`^linux-(image|binary)-([0-9]+)\.([0-9]+)(\.[0-9]+.*)-cloud-(amd64|arm64)$`)
 
-// kernel downloads the newest kernel of m's series, and leaves its image in name.
-func (a *aptArchive) kernel(m machine, name, tmp string) error {
+// kernel downloads the newest kernel of m's series, and leaves its image in name, its modules in cache.
+func (a *aptArchive) kernel(m machine, name, cache, tmp string) error {
 	type candidate struct {
 		name    string
 		version []int
@@ -139,16 +154,9 @@ func (a *aptArchive) kernel(m machine, name, tmp string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := a.apt(dir, "apt-get", "download", all[i].name); err != nil {
+		if err := a.unpack(dir, all[i].name); err != nil {
 			fmt.Fprintln(os.Stderr, "kernels:", err)
 			continue
-		}
-		debs, _ := filepath.Glob(filepath.Join(dir, "*.deb"))
-		if len(debs) != 1 {
-			continue
-		}
-		if out, err := exec.Command("dpkg-deb", "-x", debs[0], filepath.Join(dir, "x")).CombinedOutput(); err != nil {
-			return fmt.Errorf("dpkg-deb: %w: %s", err, out)
 		}
 		image := ""
 		filepath.WalkDir(filepath.Join(dir, "x"), func(p string, d os.DirEntry, err error) error {
@@ -159,6 +167,16 @@ func (a *aptArchive) kernel(m machine, name, tmp string) error {
 		})
 		if image == "" {
 			continue // the package that only depends on it
+		}
+		if apart := strings.Replace(all[i].name, "-binary-", "-modules-", 1); apart != all[i].name {
+			if err := a.unpack(dir, apart); err != nil {
+				fmt.Fprintln(os.Stderr, "kernels:", err)
+			}
+		}
+		for _, wanted := range modules {
+			if err := keepModule(filepath.Join(dir, "x"), wanted, module(cache, wanted, m)); err != nil {
+				return err
+			}
 		}
 		b, err := os.ReadFile(image)
 		if err == nil {
@@ -171,6 +189,42 @@ func (a *aptArchive) kernel(m machine, name, tmp string) error {
 		return err
 	}
 	return fmt.Errorf("no kernel of %v in Debian's archive", m)
+}
+
+// unpack downloads a package, and has its files in dir/x.
+func (a *aptArchive) unpack(dir, name string) error {
+	if _, err := a.apt(dir, "apt-get", "download", name); err != nil {
+		return err
+	}
+	debs, _ := filepath.Glob(filepath.Join(dir, "*.deb"))
+	if len(debs) != 1 {
+		return fmt.Errorf("%s: %d packages came", name, len(debs))
+	}
+	if out, err := exec.Command("dpkg-deb", "-x", debs[0], filepath.Join(dir, "x")).CombinedOutput(); err != nil {
+		return fmt.Errorf("dpkg-deb: %w: %s", err, out)
+	}
+	return os.Remove(debs[0])
+}
+
+// keepModule looks for a module below dir, and leaves it in a file, unpacked. If there is none the file is empty.
+func keepModule(dir, name, file string) error {
+	var content []byte
+	err := filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		switch d.Name() {
+		case name + ".ko":
+			content, err = os.ReadFile(p)
+		case name + ".ko.xz":
+			content, err = exec.Command("xz", "-dc", p).Output()
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("module %s: %w", name, err)
+	}
+	return os.WriteFile(file, content, 0o644)
 }
 
 func numbers(s string) (ns []int) {

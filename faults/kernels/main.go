@@ -98,7 +98,7 @@ func matrix(fast, onlyFetch bool, only, run, cache string, verbose bool, limit t
 	fmt.Fprintln(table, "kernel\tversion\tpassed\tfailed\tskipped\tfeatures\tfound\tseconds")
 	var failed []string
 	for _, m := range machines {
-		initrd, err := payload(m, run, skip, tmp)
+		initrd, err := payload(m, run, skip, cache, tmp)
 		if err != nil {
 			return err
 		}
@@ -126,14 +126,11 @@ func matrix(fast, onlyFetch bool, only, run, cache string, verbose bool, limit t
 }
 
 // payload builds the tests and the guest's init for m, and makes an initramfs of them.
-func payload(m machine, run, skip, tmp string) (string, error) {
+func payload(m machine, run, skip, cache, tmp string) (string, error) {
 	_, file, _, _ := runtime.Caller(0)
 	here := filepath.Dir(file)
 	root := filepath.Dir(filepath.Dir(here))
-	initrd := filepath.Join(tmp, "initrd-"+m.arch)
-	if _, err := os.Stat(initrd); err == nil {
-		return initrd, nil
-	}
+	initrd := filepath.Join(tmp, "initrd-"+m.String())
 	build := func(dir, out string, args ...string) error {
 		cmd := exec.Command("go", append(args, "-o", out, ".")...)
 		cmd.Dir = dir
@@ -150,13 +147,22 @@ func payload(m machine, run, skip, tmp string) (string, error) {
 	}{
 		{"init", filepath.Join(here, "guest"), []string{"build"}},
 		{"rio.test", root, []string{"test", "-c", "-trimpath"}},
+		{"faults.test", filepath.Dir(here), []string{"test", "-c", "-trimpath"}},
 		{"uring.test", filepath.Join(root, "internal", "uring"), []string{"test", "-c", "-trimpath"}},
 	} {
 		out := filepath.Join(tmp, b.name+"-"+m.arch)
+		files[b.name] = out
+		if _, err := os.Stat(out); err == nil {
+			continue // another kernel's
+		}
 		if err := build(b.dir, out, append(b.args, "-ldflags=-s -w")...); err != nil {
 			return "", err
 		}
-		files[b.name] = out
+	}
+	for _, name := range modules {
+		if file := module(cache, name, m); size(file) > 0 {
+			files[name+".ko"] = file
+		}
 	}
 	return initrd, writeInitramfs(initrd, files, map[string]string{
 		"etc/passwd": "root:x:0:0::/:/\nnobody:x:65534:65534::/:/\n",
@@ -164,4 +170,12 @@ func payload(m machine, run, skip, tmp string) (string, error) {
 		"go.mod":     "module guest\n", // tests read it
 		"args":       "-test.v\n-test.short\n-test.timeout=8m\n-test.skip=" + skip + "\n-test.run=" + run + "\n",
 	})
+}
+
+func size(file string) int64 {
+	fi, err := os.Stat(file)
+	if err != nil {
+		return 0
+	}
+	return fi.Size()
 }

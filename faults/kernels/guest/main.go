@@ -53,12 +53,19 @@ func run() int {
 	args := strings.Split(strings.TrimSpace(string(b)), "\n")
 	status := 0
 	var passed, failed, skipped int
-	for _, program := range []string{"/uring.test", "/rio.test"} {
+	programs := []string{"/uring.test", "/rio.test"}
+	if mapper() {
+		programs = append(programs, "/faults.test")
+	}
+	for _, program := range programs {
 		cmd := exec.Command(program, args...)
-		if program == "/uring.test" {
+		switch program {
+		case "/uring.test":
 			cmd.Args = append(cmd.Args[:1], "-test.v", "-test.short")
+		case "/faults.test":
+			cmd.Args = append(cmd.Args[:1], "-test.v", "-test.short", "-test.timeout=5m", "-test.run=^TestMapped")
 		}
-		cmd.Env = []string{"TMPDIR=/disk", "HOME=/tmp", "PATH=/", "RIO_TEST_REQUIRE=1"}
+		cmd.Env = []string{"TMPDIR=/disk", "HOME=/tmp", "PATH=/", "RIO_TEST_REQUIRE=1", "RIO_FAULTS_DISK=/dev/nvme0n2"}
 		cmd.Dir = "/"
 		if _, err := os.Stat("/disk/lost+found"); err != nil {
 			cmd.Env[0] = "TMPDIR=/tmp"
@@ -107,6 +114,22 @@ func run() int {
 	}
 	fmt.Printf("RIO passed=%d\nRIO failed=%d\nRIO skipped=%d\n", passed, failed, skipped)
 	return status
+}
+
+// mapper loads the device mapper, for tests of disks that are bad or late. It says whether it is there.
+func mapper() bool {
+	for _, name := range []string{"dm-mod", "dm-delay"} {
+		f, err := os.Open("/" + name + ".ko")
+		if err == nil {
+			err = unix.FinitModule(int(f.Fd()), "", 0)
+			f.Close()
+		}
+		if err != nil && err != unix.EEXIST {
+			fmt.Println(name+":", err)
+		}
+	}
+	_, err := os.Stat("/dev/mapper/control")
+	return err == nil
 }
 
 // loopback switches lo on.
