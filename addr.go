@@ -72,7 +72,9 @@ func (c *Conn) addr(sa *uring.Sockaddr) net.Addr {
 }
 
 // opError is err as package net says it.
-func (c *Conn) opError(op string, err error) error {
+func (c *Conn) opError(op string, err error) error { return c.netError(op, err) }
+
+func (c *Conn) netError(op string, err error) *net.OpError {
 	e := &net.OpError{Op: op, Net: c.network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: plainError(err)}
 	if e.Net == "" && e.Addr != nil {
 		e.Net = e.Addr.Network()
@@ -82,7 +84,7 @@ func (c *Conn) opError(op string, err error) error {
 
 // setError is err as package net says it of a deadline or a buffer: with this end's address alone.
 func (c *Conn) setError(err error) error {
-	e := c.opError("set", err).(*net.OpError)
+	e := c.netError("set", err)
 	e.Source, e.Addr = nil, e.Source
 	return e
 }

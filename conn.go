@@ -191,10 +191,10 @@ func (c *Conn) setDeadline(t time.Time, write bool) error {
 	return nil
 }
 
-// SyscallConn gives access to the descriptor, which Close waits for.
+// SyscallConn gives access to the descriptor, which Close waits for. Its Read and Write obey the deadlines.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	if c == nil || c.r == nil {
 		return nil, invalid("SyscallConn", "nil Conn")
 	}
-	return rawConn{&c.handle}, nil
+	return rawConn{&c.handle, &c.rd, &c.wr, c.netError}, nil
 }

@@ -238,11 +238,16 @@ func TestMethodsNeverSayECANCELED(t *testing.T) {
 		big := make([]byte, 8<<20)
 		var pending []<-chan error
 		for _, f := range []func() error{
-			func() error { _, err := a.Read(make([]byte, 1)); return err },
+			func() error {
+				if i%2 == 0 {
+					return rawRead(a)
+				}
+				_, err := a.Read(make([]byte, 1))
+				return err
+			},
 			func() error { _, err := a.Write(big); return err },
 			func() error { _, err := l.Accept(); return err },
-			func() error { return rawRead(a) },
-		}[i%2:] {
+		} {
 			pending = append(pending, begun(t, r, f))
 		}
 		if i%3 == 0 {
@@ -282,4 +287,45 @@ func rawRead(c *rio.Conn) error {
 
 func isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// What waits by way of SyscallConn is woken when package net's would be.
+func TestRawConnsObeyMovedDeadlinesAndClose(t *testing.T) {
+	streams(t, func(t *testing.T, network string) {
+		r := newRing(t, nil)
+		a, b := connPair(t, r, network)
+		a.SetReadDeadline(time.Now().Add(time.Hour))
+		pending := begun(t, r, func() error { return rawRead(a) })
+		a.SetWriteDeadline(time.Now()) // another direction
+		a.SetReadDeadline(time.Now().Add(2 * time.Millisecond))
+		wantTimeout(t, "moved nearer while it waited", <-pending)
+		wantTimeout(t, "and once more", rawRead(a))
+		a.SetDeadline(time.Time{})
+		got := make([]byte, 1)
+		pending = begun(t, r, func() error {
+			_, err := a.Read(got) // stands in line with the others
+			return err
+		})
+		b.Write([]byte("x"))
+		if err := <-pending; err != nil || string(got) != "x" {
+			t.Errorf("%q, %v", got, err)
+		}
+		pending = begun(t, r, func() error { return rawRead(a) })
+		a.Close()
+		if err := <-pending; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%v; want net.ErrClosed", err)
+		}
+		l, err := r.Listen(network, loopback(t, network))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		rc, err := l.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		pending = begun(t, r, func() error { return rc.Read(func(uintptr) bool { return false }) })
+		l.SetDeadline(time.Now())
+		wantTimeout(t, "a listener's", <-pending)
+	})
 }

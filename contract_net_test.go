@@ -186,6 +186,44 @@ func TestErrorsOfAConnAreThoseOfPackageNet(t *testing.T) {
 	})
 }
 
+func TestErrorsOfARawConnAreThoseOfPackageNet(t *testing.T) {
+	sameAsPackageNet(t, func(t *testing.T, e ends, see func(string, int, error)) {
+		rc, err := e.client.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls := 0
+		never, once := func(uintptr) bool { calls++; return false }, func(uintptr) bool { calls++; return true }
+		try := func(what string, do func(func(uintptr) bool) error, f func(uintptr) bool) {
+			calls = 0
+			err := do(f)
+			see(what, calls, err)
+		}
+		e.client.SetReadDeadline(time.Unix(1, 0))
+		try("read, past deadline", rc.Read, once)
+		try("write, past deadline for reading", rc.Write, once)
+		e.client.SetDeadline(time.Time{})
+		e.client.SetWriteDeadline(time.Unix(1, 0))
+		try("write, past deadline", rc.Write, once)
+		try("read, past deadline for writing", rc.Read, once)
+		e.client.SetDeadline(time.Now().Add(2 * time.Millisecond))
+		try("read until the deadline", rc.Read, never) // the end of the other loop is at the first call, or behind it
+		e.client.SetDeadline(time.Time{})
+		try("read after it", rc.Read, once)
+		for e.client.SetWriteDeadline(time.Now().Add(20 * time.Millisecond)); err == nil; {
+			_, err = e.client.Write(make([]byte, 1<<20)) // nobody reads
+		}
+		e.client.SetWriteDeadline(time.Now().Add(2 * time.Millisecond))
+		err = rc.Write(func(uintptr) bool { return false })
+		see("write until the deadline", 0, err)
+		see("control", 0, rc.Control(func(uintptr) {}))
+		see("close", 0, e.client.Close())
+		try("read, closed", rc.Read, once)
+		try("write, closed", rc.Write, once)
+		see("control, closed", 0, rc.Control(func(uintptr) { t.Error("called") }))
+	})
+}
+
 func TestErrorsOfAListenerAreThoseOfPackageNet(t *testing.T) {
 	sameAsPackageNet(t, func(t *testing.T, e ends, see func(string, int, error)) {
 		l := e.l.(interface {

@@ -83,15 +83,23 @@ func (d *half) expired() bool {
 	return d.passed()
 }
 
+// over says why nothing more can be done in this direction: h is closed, or the deadline has passed.
+func (d *half) over(h *handle) error {
+	if h.closed() {
+		return h.closedError()
+	}
+	if d.expired() {
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
 // run runs one operation on h, up to the deadline. The caller has the turn, and finishes what is returned with take.
 func (d *half) run(h *handle, c call) (*op, error) {
 	c.quiet = true
 	for {
-		if h.closed() {
-			return nil, h.closedError()
-		}
-		if d.expired() {
-			return nil, os.ErrDeadlineExceeded
+		if err := d.over(h); err != nil {
+			return nil, err
 		}
 		o, gen, err := h.r.beginOn(h, &c, None)
 		if err != nil {

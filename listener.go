@@ -58,7 +58,9 @@ func (l *Listener) closeFD() error {
 	return uring.CloseFD(l.fd)
 }
 
-func (l *Listener) opError(op string, err error) error {
+func (l *Listener) opError(op string, err error) error { return l.netError(op, err) }
+
+func (l *Listener) netError(op string, err error) *net.OpError {
 	return &net.OpError{Op: op, Net: l.network, Addr: l.addr, Err: plainError(err)}
 }
 
@@ -121,10 +123,10 @@ func (l *Listener) SetDeadline(t time.Time) error {
 	return nil
 }
 
-// SyscallConn gives access to the descriptor, which Close waits for.
+// SyscallConn gives access to the descriptor, which Close waits for. Its Read obeys the deadline.
 func (l *Listener) SyscallConn() (syscall.RawConn, error) {
 	if l == nil || l.r == nil {
 		return nil, invalid("SyscallConn", "nil Listener")
 	}
-	return rawConn{&l.handle}, nil
+	return rawConn{&l.handle, &l.in, nil, l.netError}, nil
 }
