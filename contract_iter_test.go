@@ -183,9 +183,19 @@ func TestDoneContextsStartNothing(t *testing.T) {
 	if c, err := r.Dial(ctx, "tcp4", l.Addr().String()); c != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("Dial: %v, %v; want context.Canceled", c, err)
 	}
+	serve := &rio.Server{Open: func(*rio.Stream) rio.Handler { t.Error("Serve has accepted something"); return nil }}
+	if err := l.Serve(ctx, serve); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
 	after := r.Stats()
 	if turns != 2 || after.Started != before.Started || after.Submitted != before.Submitted {
 		t.Errorf("%d turns; %+v, before: %+v", turns, after, before)
+	}
+	l.SetDeadline(time.Now().Add(20 * time.Second))
+	if c, err := l.Accept(); err != nil {
+		t.Errorf("the connection is gone: %v", err)
+	} else {
+		c.Close()
 	}
 }
 

@@ -73,6 +73,9 @@ func (l *Listener) Serve(ctx context.Context, s *Server) error {
 	if err := l.r.usable("serve"); err != nil {
 		return err
 	}
+	if ctx.Err() != nil && !l.closed() {
+		return nil // nothing is accepted, lest it be closed at once
+	}
 	v := newService(l, s)
 	if err := l.r.services.add(v); err != nil {
 		return l.opError("serve", err)
