@@ -109,7 +109,9 @@ func (c Completion[T]) Wait() (v T, err error) {
 }
 
 // WaitContext is Wait that gives up when ctx ends: it cancels the operation, waits until the kernel has let go of it,
-// and returns the context's error, unless the operation was faster.
+// and returns the context's error, unless the operation was faster. The operation was started before, so a context that
+// has ended already may still find it done, or on its way: only what is held back, behind a Link or Drain, is sure not to
+// begin any more.
 func (c Completion[T]) WaitContext(ctx context.Context) (v T, err error) {
 	if ctx == nil {
 		return v, invalid("WaitContext", "nil context")
@@ -121,8 +123,8 @@ func (c Completion[T]) WaitContext(ctx context.Context) (v T, err error) {
 	if !o.claim(gen) {
 		return v, ErrWaited
 	}
-	if !o.lane.await(o, ctx) {
-		o.lane.cancel(o, gen, 0)
+	if ctx.Err() != nil || !o.lane.await(o, ctx) {
+		o.lane.cancel(o, gen, 0) // what is held back still never reaches the kernel
 		o.lane.await(o, nil)
 		if o.res == errCanceled && o.state.Load()&(isRingClosed|isFileClosed) == 0 {
 			take[T](o, o.retire())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -358,4 +359,77 @@ func TestOfManyWaitsOneWins(t *testing.T) {
 			}
 		}
 	})
+}
+
+// An operation that waits for another is not begun for the sake of a context that has ended.
+func TestDoneContextsBeginNothingThatIsHeldBack(t *testing.T) {
+	r := newRing(t, nil)
+	in, out := pipeOn(t, r)
+	f := openOn(t, r, filepath.Join(t.TempDir(), "file"), os.O_RDWR|os.O_CREATE)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	buf := make([]byte, 1)
+	first := r.ReadAt(in, buf, 0, rio.Link)
+	second := r.WriteAt(f, []byte("never"), 0)
+	drained := r.WriteAt(f, []byte("neither"), 0, rio.Drain)
+	if err := r.SubmitAll(); err != nil {
+		t.Fatal(err)
+	}
+	before := r.Stats()
+	for what, c := range map[string]rio.Completion[int]{"linked": second, "drained": drained} {
+		if n, err := c.WaitContext(ctx); n != 0 || !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %d, %v; want context.Canceled", what, n, err)
+		}
+	}
+	if s := r.Stats(); s.Submitted != before.Submitted || s.InFlight != 1 {
+		t.Errorf("%+v, before: %+v; want the read alone in flight, and nothing submitted", s, before)
+	}
+	if _, err := out.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := first.Wait(); n != 1 || err != nil {
+		t.Error(n, err)
+	}
+	if info, err := f.Stat(); err != nil || info.Size() != 0 {
+		t.Errorf("the file has %d bytes, %v", info.Size(), err)
+	}
+}
+
+// A Link holds its operation back for the successor, for a millisecond: until then it can be taken back.
+func TestDoneContextsTakeBackWhatWaitsForItsSuccessor(t *testing.T) {
+	r := newRing(t, nil)
+	f := openOn(t, r, filepath.Join(t.TempDir(), "file"), os.O_RDWR|os.O_CREATE)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 1000 {
+		before := r.Stats()
+		n, err := r.WriteAt(f, []byte("never"), 0, rio.Link).WaitContext(ctx)
+		if _, err := r.Nop().Wait(); !errors.Is(err, syscall.ECANCELED) && n == 0 {
+			t.Fatalf("its successor: %v; want ECANCELED", err)
+		}
+		if r.Stats().Submitted != before.Submitted {
+			continue // the millisecond was over
+		}
+		if n != 0 || !errors.Is(err, context.Canceled) {
+			t.Fatalf("%d, %v; want context.Canceled", n, err)
+		}
+		return
+	}
+	t.Error("each of a thousand was submitted")
+}
+
+// If the operation won, its result counts, whatever became of the context.
+func TestResultsCountThoughTheContextIsDone(t *testing.T) {
+	r := newRing(t, nil)
+	f := openOn(t, r, filepath.Join(t.TempDir(), "file"), os.O_RDWR|os.O_CREATE)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	write := r.WriteAt(f, []byte("result"), 0)
+	<-write.Done()
+	if n, err := write.WaitContext(ctx); n != 6 || err != nil {
+		t.Errorf("%d, %v; want what the operation has done", n, err)
+	}
+	if _, err := write.Wait(); err != rio.ErrWaited {
+		t.Error(err)
+	}
 }
