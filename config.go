@@ -13,6 +13,10 @@ import (
 
 // A Config says how a Ring is to be. The zero value is the default.
 type Config struct {
+	// Backend is what carries out the operations: see Auto, which it is if not set. The environment variable RIO_BACKEND
+	// (auto, iouring, threads) overrides it.
+	Backend Backend
+
 	// Depth is the number of submission queue entries, 1 to 32768, rounded up to a power of two. If 0, it is 256.
 	Depth int
 

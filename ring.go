@@ -1,6 +1,8 @@
 package rio
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"sync"
@@ -16,6 +18,9 @@ import (
 type Ring struct {
 	lane // the first one
 	side sideLanes
+
+	backend Backend
+	because string
 
 	tickets   tickets
 	profile   *profile
@@ -54,12 +59,23 @@ func newOn(cfg *Config, on hook.Kernel) (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
+	backend, by, err := cfg.choose()
+	if err != nil {
+		return nil, err
+	}
+	if backend == Threads {
+		return nil, fmt.Errorf("rio: New: %s asks for threads: %w", by, errors.ErrUnsupported)
+	}
+	if by == "" {
+		by = "io_uring can be had"
+	}
 	kc.Kernel, kc.Manual = on.Make, on.Manual
 	k, err := uring.Open(kc)
 	if err != nil {
 		return nil, err
 	}
 	r := &Ring{
+		backend: IOUring, because: by,
 		born: time.Now(), fresh: make(chan chan struct{}, 4), stop: make(chan struct{}),
 		wakeSweeper: make(chan struct{}, 1), sweeperGone: make(chan struct{}), reaperGone: make(chan struct{}),
 	}

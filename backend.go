@@ -1,0 +1,63 @@
+package rio
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// A Backend is what carries out a Ring's operations. The Ring on top of it is the same: order, buffers, backpressure.
+type Backend uint8
+
+const (
+	// Auto is IOUring where that can be had, and Threads where io_uring is forbidden (EPERM, EACCES), isn't there (ENOSYS,
+	// or another system than Linux), or lacks what a Ring needs. Anything else is an error of New's, want of memory or of
+	// descriptors above all: that passes, and a program should not be slower ever after because of it.
+	Auto Backend = iota
+
+	// IOUring is Linux's io_uring(7), and an error of New's where that can't be had.
+	IOUring
+
+	// Threads is plain system calls, on a bounded pool of goroutines: on every system.
+	Threads
+)
+
+var backendNames = [...]string{Auto: "auto", IOUring: "iouring", Threads: "threads"}
+
+// String is the Backend's name, as the environment variable RIO_BACKEND has it.
+func (b Backend) String() string {
+	if int(b) < len(backendNames) {
+		return backendNames[b]
+	}
+	return fmt.Sprintf("Backend(%d)", uint8(b))
+}
+
+// Backend tells what r runs on, IOUring or Threads, and why: who asked for it, or what kept Auto from io_uring.
+func (r *Ring) Backend() (Backend, string) {
+	if r == nil || r.k == nil {
+		return Auto, "no Ring that New has made"
+	}
+	return r.backend, r.because
+}
+
+// backendVariable is the environment variable that overrides Config.Backend.
+const backendVariable = "RIO_BACKEND"
+
+// choose is the Backend that c and the environment ask for, and which of the two did.
+func (c *Config) choose() (b Backend, by string, err error) {
+	if name := os.Getenv(backendVariable); name != "" {
+		for b, n := range backendNames {
+			if n == name {
+				return Backend(b), backendVariable + "=" + name, nil
+			}
+		}
+		return 0, "", fmt.Errorf("rio: New: %s is %q, not auto, iouring or threads: %w", backendVariable, name, syscall.EINVAL)
+	}
+	if c == nil {
+		return Auto, "", nil
+	}
+	if int(c.Backend) >= len(backendNames) {
+		return 0, "", badArg("New", fmt.Sprintf("Backend is %d, not Auto, IOUring or Threads", c.Backend))
+	}
+	return c.Backend, "Config.Backend", nil
+}
