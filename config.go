@@ -38,6 +38,11 @@ type Config struct {
 	// SetupFlags are further IORING_SETUP_* bits. Those that the Ring can't live with are an error that names them.
 	SetupFlags uint32
 
+	// If Unrestricted is set, the kernel takes whatever it knows from the Ring. If not, only what this library uses: anything
+	// else, such as opening files, setting their attributes or commands to devices, ends with EACCES, whoever manages to
+	// write to the Ring's memory (IORING_SETUP_R_DISABLED, IORING_REGISTER_RESTRICTIONS, IORING_REGISTER_ENABLE_RINGS).
+	Unrestricted bool
+
 	// If Profile is not nil, Close writes a table to it: for each kind of operation how many there were and their
 	// latency, from start to the completion's reading, then submissions, batch sizes and waits for a place.
 	Profile io.Writer
@@ -56,7 +61,7 @@ var refusedFlags = []struct {
 	{uring.SetupSQAff, "SQ_AFF", "use SQPollCPU"},
 	{uring.SetupCQSize, "CQSIZE", "use CQDepth"},
 	{uring.SetupAttachWQ, "ATTACH_WQ", "there is no other ring to attach to"},
-	{uring.SetupRDisabled, "R_DISABLED", "nobody would enable it"},
+	{uring.SetupRDisabled, "R_DISABLED", "the Ring is set up so anyhow, and enables itself"},
 	{uring.SetupSQE128, "SQE128", "entries have 64 bytes here"},
 	{uring.SetupCQE32, "CQE32", "entries have 16 bytes here"},
 	{uring.SetupSingleIssuer, "SINGLE_ISSUER", "goroutines submit from any thread"},
@@ -98,7 +103,7 @@ func (c *Config) kernel() (k uring.Config, err error) {
 	if bad != nil {
 		return k, badArg("New", "SetupFlags: can't use "+strings.Join(bad, ", "))
 	}
-	k = uring.Config{Entries: uint32(depth), CQEntries: uint32(cq), Flags: c.SetupFlags, Wait: lead, Files: cq}
+	k = uring.Config{Entries: uint32(depth), CQEntries: uint32(cq), Flags: c.SetupFlags, Wait: lead, Files: cq, Free: c.Unrestricted}
 	if c.IOPoll {
 		k.Flags |= uring.SetupIOPoll
 	}

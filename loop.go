@@ -103,7 +103,7 @@ func (l *loop) open() (err error) {
 	if l.waker, err = uring.NewWaker(); err != nil {
 		return err
 	}
-	if l.k, err = uring.OpenLoop(loopEntries, loopCQEntries, loopHeld, plain); err != nil {
+	if l.k, err = uring.OpenLoop(loopEntries, loopCQEntries, loopHeld, plain, l.v.l.r.side.config.Free); err != nil {
 		return err
 	}
 	if !plain {

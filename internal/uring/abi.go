@@ -90,6 +90,8 @@ const (
 	regUnregisterFiles        = 3
 	regEventfd                = 4
 	regFilesUpdate            = 6
+	regRestrictions           = 11
+	regEnableRings            = 12
 )
 
 // An SQE is a struct io_uring_sqe.

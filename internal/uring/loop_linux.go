@@ -17,6 +17,8 @@ type Loop struct {
 	CQ *CQ
 	// Flags are the IORING_SETUP_* flags that the kernel took.
 	Flags uint32
+	// Restricted is whether the kernel refuses what this library doesn't use.
+	Restricted bool
 
 	ring *Ring
 	fd   uintptr // for enter
@@ -27,24 +29,28 @@ type Loop struct {
 
 // loopFlags is what a Loop asks for, from the best kernel to the oldest.
 var loopFlags = []uint32{
-	SetupSingleIssuer | SetupDeferTaskrun | SetupSubmitAll | SetupNoSQArray,
-	SetupSingleIssuer | SetupDeferTaskrun | SetupSubmitAll,
-	SetupCoopTaskrun | SetupSubmitAll,
-	SetupSubmitAll,
+	SetupRDisabled | SetupSingleIssuer | SetupDeferTaskrun | SetupSubmitAll | SetupNoSQArray,
+	SetupRDisabled | SetupSingleIssuer | SetupDeferTaskrun | SetupSubmitAll,
+	SetupRDisabled | SetupCoopTaskrun | SetupSubmitAll,
+	SetupRDisabled | SetupSubmitAll,
+	SetupRDisabled,
 	0,
 }
 
 // OpenLoop sets a Loop up for the calling thread; the goroutine is locked to it. EnterHeld waits as long as held says.
-// With plain, it is as an old kernel has it.
-func OpenLoop(entries, cqEntries uint32, held time.Duration, plain bool) (*Loop, error) {
+// With plain, it is as an old kernel has it; with free, it may do whatever the kernel can.
+func OpenLoop(entries, cqEntries uint32, held time.Duration, plain, free bool) (*Loop, error) {
 	r := &Ring{fd: -1}
 	wants := loopFlags
 	if plain {
-		wants = wants[len(wants)-1:]
+		wants = wants[len(wants)-2:]
 	}
 	var err error
 	for _, flags := range wants {
 		p := params{flags: flags | SetupCQSize, cqEntries: cqEntries}
+		if free {
+			p.flags &^= SetupRDisabled
+		}
 		fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, uintptr(entries), uintptr(unsafe.Pointer(&p)), 0)
 		if errno == unix.EINVAL && flags != 0 {
 			continue
@@ -54,13 +60,18 @@ func OpenLoop(entries, cqEntries uint32, held time.Duration, plain bool) (*Loop,
 		}
 		r.fd, r.Flags = int(fd), p.flags
 		if err = r.mapQueues(&p); err != nil {
+			err = setupError(err, flags)
+		} else {
+			err = r.restrict(true)
+		}
+		if err != nil {
 			r.unmap()
 			unix.Close(r.fd)
-			return nil, setupError(err, flags)
+			return nil, err
 		}
 		break
 	}
-	l := &Loop{SQ: &r.SQ, CQ: &r.CQ, Flags: r.Flags, ring: r, fd: uintptr(r.fd), arg: new(geteventsArg)}
+	l := &Loop{SQ: &r.SQ, CQ: &r.CQ, Flags: r.Flags, Restricted: r.Restricted, ring: r, fd: uintptr(r.fd), arg: new(geteventsArg)}
 	ts := &timespec{nsec: int64(held)}
 	l.pins.p.Pin(ts)
 	l.pins.p.Pin(l.arg)

@@ -17,7 +17,7 @@ func openLoop(t *testing.T, plain bool) *Loop {
 	t.Helper()
 	runtime.LockOSThread()
 	t.Cleanup(runtime.UnlockOSThread)
-	l, err := OpenLoop(8, 64, 10*time.Millisecond, plain)
+	l, err := OpenLoop(8, 64, 10*time.Millisecond, plain, false)
 	if err != nil {
 		if os.Getenv("RIO_TEST_REQUIRE") == "" {
 			t.Skip(err)

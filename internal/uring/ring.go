@@ -17,6 +17,7 @@ type Config struct {
 	PollIdle  time.Duration
 	Wait      time.Duration // how long Ring.Wait may block
 	Files     int           // size of the table of registered files
+	Free      bool          // the ring may do whatever the kernel can, not only what this library does
 	Event     io.ReadCloser // what another ring has for an eventfd, to share, and whose it stays; nil: one of its own
 
 	Kernel func(*Queues) Kernel // makes what stands in for Linux; nil: Linux
@@ -36,6 +37,8 @@ type Ring struct {
 	Flags uint32
 	// Files is how many places the table of registered files has; 0 if there is none.
 	Files int
+	// Restricted is whether the kernel refuses what this library doesn't use.
+	Restricted bool
 	// Waited is how long Open has waited for memory.
 	Waited time.Duration
 

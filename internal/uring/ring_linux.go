@@ -13,15 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openOS sets a ring up (io_uring_setup(2)), maps it, registers an eventfd and a table for files, and sends one NOP
-// through it: a seccomp filter may allow setup and forbid the rest.
+// openOS sets a ring up (io_uring_setup(2)), maps it, registers an eventfd and a table for files, takes from it what is not
+// needed, and sends one NOP through it: a seccomp filter may allow setup and forbid the rest.
 func openOS(c Config) (*Ring, error) {
 	p := params{flags: c.Flags, cqEntries: c.CQEntries, sqThreadCPU: uint32(c.PollCPU), sqThreadIdle: uint32(c.PollIdle.Milliseconds())}
 	if c.CQEntries != 0 {
 		p.flags |= SetupCQSize
 	}
 	r := &Ring{fd: -1}
-	if err := r.setup(c.Entries, &p); err != nil {
+	if err := r.setup(&c, &p); err != nil {
 		return nil, setupError(err, c.Flags)
 	}
 	if err := r.init(&c, &p); err != nil {
@@ -33,14 +33,17 @@ func openOS(c Config) (*Ring, error) {
 
 // setup asks for what newer kernels have and older ones refuse, and does without where it must. 6.16 to 7.1 charge the
 // ring's memory to the user and give it back late, so ENOMEM may pass.
-func (r *Ring) setup(entries uint32, p *params) error {
+func (r *Ring) setup(c *Config, p *params) error {
 	asked := *p
 	wait := time.Millisecond
-	for _, extra := range []uint32{SetupSubmitAll | SetupNoSQArray, SetupSubmitAll, 0} {
+	for _, extra := range []uint32{SetupRDisabled | SetupSubmitAll | SetupNoSQArray, SetupRDisabled | SetupSubmitAll, SetupRDisabled, 0} {
 		for {
 			*p = asked
 			p.flags |= extra
-			fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, uintptr(entries), uintptr(unsafe.Pointer(p)), 0)
+			if c.Free {
+				p.flags &^= SetupRDisabled
+			}
+			fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, uintptr(c.Entries), uintptr(unsafe.Pointer(p)), 0)
 			if errno == 0 {
 				r.fd, r.Flags = int(fd), p.flags
 				return nil
@@ -71,10 +74,13 @@ func (r *Ring) init(c *Config, p *params) error {
 	if err := r.registerEvent(c.Event); err != nil {
 		return err
 	}
-	if err := r.probe(); err != nil {
+	if err := r.registerFiles(c.Files); err != nil {
 		return err
 	}
-	return r.registerFiles(c.Files)
+	if err := r.restrict(false); err != nil {
+		return err
+	}
+	return r.probe()
 }
 
 // limit is how an enter is told how long to wait.
