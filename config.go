@@ -27,6 +27,10 @@ type Config struct {
 	// If SQPoll is set, a thread of the kernel watches the submission queue (IORING_SETUP_SQPOLL), and takes a CPU for
 	// it. SQPollCPU is the one that it is bound to, if not nil (IORING_SETUP_SQ_AFF). After SQPollIdle without anything
 	// to do it sleeps; if 0, after a second. Whole milliseconds.
+	//
+	// That thread acts for whoever made the Ring: after setuid(2) or the loss of a capability it still does what the process
+	// no longer may. Who gives up rights makes polling Rings afterwards, and closes those from before. An ordinary Ring has
+	// the rights of who submits.
 	SQPoll     bool
 	SQPollCPU  *int
 	SQPollIdle time.Duration
