@@ -23,6 +23,26 @@ func (r *Ring) OpenFile(name string, flag int, perm fs.FileMode) (*File, error) 
 		return nil, err
 	}
 	f, err := os.OpenFile(name, flag, perm)
+	return r.opened(f, err, flag)
+}
+
+// OpenInRoot is root.OpenFile on r, for names that somebody else has chosen: neither "..", nor an absolute name, nor a
+// symbolic link leads out of root, even if somebody changes the tree meanwhile. That is os.Root's work, the same on all
+// systems and kernels; openat2(2) with RESOLVE_BENEATH does it on Linux 5.6 and newer, unless a seccomp filter is older. A
+// name that leads out is an fs.PathError. Mounts and devices below root are not kept out. root stays the caller's.
+func (r *Ring) OpenInRoot(root *os.Root, name string, flag int, perm fs.FileMode) (*File, error) {
+	if err := r.usable("open"); err != nil {
+		return nil, err
+	}
+	if root == nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: invalid("OpenInRoot", "nil Root")}
+	}
+	f, err := root.OpenFile(name, flag, perm)
+	return r.opened(f, err, flag)
+}
+
+// opened makes a File of f, which was opened with these flags.
+func (r *Ring) opened(f *os.File, err error, flag int) (*File, error) {
 	if err != nil {
 		var pe *fs.PathError
 		if flag&O_DIRECT != 0 && errors.Is(err, syscall.EINVAL) && errors.As(err, &pe) {
