@@ -82,9 +82,14 @@ func Release() (string, error) {
 }
 
 // LockedMemory is the limit on locked memory (RLIMIT_MEMLOCK) in bytes; if limited is false there is none.
-func LockedMemory() (bytes uint64, limited bool, err error) {
+func LockedMemory() (bytes uint64, limited bool, err error) { return limit(unix.RLIMIT_MEMLOCK) }
+
+// Descriptors is the limit on descriptors (RLIMIT_NOFILE).
+func Descriptors() (n uint64, limited bool, err error) { return limit(unix.RLIMIT_NOFILE) }
+
+func limit(which int) (n uint64, limited bool, err error) {
 	var lim unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &lim); err != nil {
+	if err := unix.Getrlimit(which, &lim); err != nil {
 		return 0, false, os.NewSyscallError("getrlimit", err)
 	}
 	return lim.Cur, lim.Cur != unix.RLIM_INFINITY, nil

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// forbid is the environment variable that makes this test binary the doctor itself, under a seccomp filter: the number of a
+// system call, and the errno that it has from then on.
+const forbid = "RIO_DOCTOR_FORBID"
+
+func TestMain(m *testing.M) {
+	os.Unsetenv("RIO_BACKEND")
+	if v := os.Getenv(forbid); v != "" {
+		filterAndExec(v)
+	}
+	if os.Getenv("RIO_DOCTOR_MAIN") != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// filterAndExec becomes the doctor, under that filter. A filter counts for one thread and what it starts; after exec there
+// is no other thread.
+func filterAndExec(v string) {
+	var nr, errno uint32
+	fmt.Sscan(v, &nr, &errno)
+	os.Unsetenv(forbid)
+	os.Setenv("RIO_DOCTOR_MAIN", "1")
+	runtime.LockOSThread()
+	const (
+		setNoNewPrivs, setSeccomp, modeFilter = 38, 22, 2
+		retErrno, retAllow                    = 0x00050000, 0x7fff0000
+	)
+	filter := []syscall.SockFilter{
+		{Code: syscall.BPF_LD | syscall.BPF_W | syscall.BPF_ABS, K: 0}, // the number of the system call
+		{Code: syscall.BPF_JMP | syscall.BPF_JEQ | syscall.BPF_K, K: nr, Jf: 1},
+		{Code: syscall.BPF_RET | syscall.BPF_K, K: retErrno | errno},
+		{Code: syscall.BPF_RET | syscall.BPF_K, K: retAllow},
+	}
+	prog := syscall.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, setNoNewPrivs, 1, 0, 0, 0, 0); errno != 0 {
+		panic(errno)
+	}
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, setSeccomp, modeFilter, uintptr(unsafe.Pointer(&prog))); errno != 0 {
+		panic(errno)
+	}
+	exe, err := os.Executable()
+	if err == nil {
+		err = syscall.Exec(exe, os.Args, os.Environ())
+	}
+	panic(err)
+}
+
+func requireRing(t *testing.T) {
+	t.Helper()
+	if _, err := uring.TrySetup(0); err != nil {
+		if os.Getenv("RIO_TEST_REQUIRE") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+}
+
+func TestDoctorSaysThatItWorksHere(t *testing.T) {
+	requireRing(t)
+	dir := t.TempDir()
+	var out, errs bytes.Buffer
+	if status := run([]string{dir}, &out, &errs); status != 0 || errs.Len() > 0 {
+		t.Fatalf("status %d\n%s%s", status, &out, &errs)
+	}
+	page := out.String()
+	if !strings.HasPrefix(page, "io_uring works here.\n") {
+		t.Errorf("it begins with %.80q", page)
+	}
+	for _, o := range uring.Operations {
+		l := regexp.MustCompile(fmt.Sprintf(`(?m)^  %d +%s +yes +%s$`, o.Op, o.Name, regexp.QuoteMeta(o.Use)))
+		if !l.MatchString(page) {
+			t.Errorf("no line says that %s (%d) is there, and for what", o.Name, o.Op)
+		}
+	}
+	release := strings.TrimSpace(line("/proc/sys/kernel/osrelease"))
+	for _, s := range []string{
+		`kernel +Linux ` + regexp.QuoteMeta(release), `seccomp +\w+`, `RLIMIT_MEMLOCK +(\d+ bytes|unlimited)`, `RLIMIT_NOFILE +\d+`,
+		`kernel.io_uring_disabled +\S`, `rio\.New\(nil\) +iouring: `, `  8 +EXT_ARG +yes`, `  7 +SUBMIT_ALL +\w+`, `path +` + regexp.QuoteMeta(dir),
+		`file system +\S`, `O_DIRECT +(yes|no)`, `  NOP, one at a time +\d+`, `  NOP, 64 at once +\d+`,
+		`  read 4 KiB, from the page cache, one at a time +\d+ +\d+ +\d+\.\d\d`,
+	} {
+		if !regexp.MustCompile(`(?m)^` + s).MatchString(page) {
+			t.Errorf("no line is like %q", s)
+		}
+	}
+	if strings.Contains(page, "O_DIRECT          yes") && !regexp.MustCompile(`O_DIRECT, 64 at once +\d+ +\d+ +\d+\.\d\d`).MatchString(page) {
+		t.Error("O_DIRECT was not measured")
+	}
+	if es, err := os.ReadDir(dir); len(es) > 0 || err != nil {
+		t.Error("something was left:", es, err)
+	}
+	if t.Failed() {
+		t.Log(page)
+	}
+}
+
+func TestDoctorSpeaksJSON(t *testing.T) {
+	requireRing(t)
+	var out, errs bytes.Buffer
+	if status := run([]string{"-json", t.TempDir()}, &out, &errs); status != 0 {
+		t.Fatalf("status %d\n%s%s", status, &out, &errs)
+	}
+	var r report
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+		t.Fatal(err)
+	}
+	if !r.Works || r.Kernel == "" || len(r.Opcodes) != len(uring.Operations) || len(r.Speed) < 3 || r.Speed[0].Ring <= 0 || r.Disk.FileSystem == "" {
+		t.Errorf("%+v", r)
+	}
+	for _, f := range r.Features[:3] {
+		if !f.Have {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
+func TestDoctorNamesTheFilterThatForbidsIt(t *testing.T) {
+	requireRing(t)
+	for _, c := range []struct {
+		call  string
+		nr    int
+		errno syscall.Errno
+	}{
+		{"io_uring_setup", 425, syscall.EPERM}, {"io_uring_setup", 425, syscall.ENOSYS},
+		{"io_uring_enter", 426, syscall.EPERM}, {"io_uring_register", 427, syscall.EPERM},
+	} {
+		t.Run(fmt.Sprintf("%s %d", c.call, c.errno), func(t *testing.T) {
+			cmd := exec.Command(os.Args[0], t.TempDir())
+			cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d", forbid, c.nr, c.errno))
+			b, err := cmd.Output()
+			page := string(b)
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+				t.Errorf("%v\n%s", err, page)
+			}
+			first, _, _ := strings.Cut(page, "\n")
+			if !strings.HasPrefix(first, "io_uring does not work here: ") || !strings.Contains(first, c.call) {
+				t.Errorf("it begins with %q", first)
+			}
+			for _, s := range []string{"--security-opt seccomp=", "not measured: io_uring doesn't work"} {
+				if !strings.Contains(page, s) {
+					t.Errorf("it doesn't say %q", s)
+				}
+			}
+			if !regexp.MustCompile(`(?m)^seccomp +filter$`).MatchString(page) {
+				t.Error("it doesn't say that there is a filter")
+			}
+			has := map[bool]string{true: "unknown", false: "yes"}[c.nr != 426]
+			for _, o := range uring.Operations {
+				if !regexp.MustCompile(fmt.Sprintf(`(?m)^  %d +%s +%s `, o.Op, o.Name, has)).MatchString(page) {
+					t.Errorf("%s is not said to be there: %s", o.Name, has)
+				}
+			}
+			if t.Failed() {
+				t.Log(page)
+			}
+		})
+	}
+}

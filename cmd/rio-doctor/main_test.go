@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+func TestOtherSystemsAreToldThatOnlyLinuxHasIt(t *testing.T) {
+	if runtime.GOOS == "linux" {
+		t.Skip("this is Linux")
+	}
+	var out bytes.Buffer
+	if status := run([]string{t.TempDir()}, &out, &out); status != 1 || !strings.Contains(out.String(), "Only Linux has io_uring") {
+		t.Errorf("status %d\n%s", status, &out)
+	}
+}
+
+func TestWrongCommandLinesAreRefused(t *testing.T) {
+	for _, args := range [][]string{{"-nonsense"}, {"a", "b"}} {
+		var out, errs bytes.Buffer
+		if status := run(args, &out, &errs); status != 2 || out.Len() != 0 || errs.Len() == 0 {
+			t.Errorf("%q: status %d, %q, %q", args, status, &out, &errs)
+		}
+	}
+}
+
+func TestPathThatIsNotThereIsNamed(t *testing.T) {
+	d := examineDisk(filepath.Join(t.TempDir(), "none"))
+	if d.Error == "" || !strings.Contains(d.Error, "none") {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestPathIsLeftAsItWas(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "f")
+	if err := os.WriteFile(name, []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if d := examineDisk(name); d.Error != "" || d.dir != dir {
+		t.Errorf("%+v", d)
+	}
+	if b, err := os.ReadFile(name); string(b) != "content" {
+		t.Errorf("the file says %q, %v", b, err)
+	}
+	if es, err := os.ReadDir(dir); len(es) != 1 {
+		t.Error("something was left:", es, err)
+	}
+}
+
+// Each cause has words of its own, and says what to type.
+func TestAdviceFitsTheCause(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("there is but one piece of advice here")
+	}
+	for _, c := range []struct {
+		name string
+		r    report
+		err  error
+		says []string
+		not  []string
+	}{
+		{"sysctl 2", report{Disabled: "2", Seccomp: "none"}, syscall.EPERM, []string{"sysctl -w kernel.io_uring_disabled=0", "/etc/sysctl.d"}, []string{"docker"}},
+		{"sysctl 1", report{Disabled: "1", Group: "-1"}, syscall.EPERM, []string{"CAP_SYS_ADMIN", "sysctl -w kernel.io_uring_group="}, []string{"docker"}},
+		{"seccomp", report{Disabled: "0", Seccomp: "filter"}, syscall.EPERM, []string{"--security-opt seccomp=", "Docker since 25.0", "Localhost", "SystemCallFilter="}, []string{"sysctl -w"}},
+		{"both", report{Disabled: "2", Seccomp: "filter"}, syscall.EPERM, []string{"sysctl -w", "--security-opt seccomp="}, nil},
+		{"EACCES", report{Disabled: "0", Seccomp: "filter"}, syscall.EACCES, []string{"--security-opt seccomp="}, nil},
+		{"a security module", report{Disabled: "0", Seccomp: "none"}, syscall.EPERM, []string{"SELinux"}, []string{"docker"}},
+		{"no io_uring", report{Seccomp: "none"}, syscall.ENOSYS, []string{"5.11", "CONFIG_IO_URING"}, []string{"docker"}},
+		{"hidden", report{Seccomp: "filter"}, syscall.ENOSYS, []string{"5.11", "--security-opt seccomp="}, nil},
+		{"memory", report{Memlock: "65536"}, syscall.ENOMEM, []string{"RLIMIT_MEMLOCK, 65536", "ulimit -l", "LimitMEMLOCK=", "--ulimit memlock="}, nil},
+		{"descriptors", report{Files: "12"}, syscall.EMFILE, []string{"RLIMIT_NOFILE, 12", "ulimit -n"}, nil},
+		{"too old", report{}, errors.ErrUnsupported, []string{"too old", "5.11"}, nil},
+		{"anything", report{}, syscall.EIO, []string{"strace"}, nil},
+	} {
+		says := strings.Join(c.r.advise(c.err), "\n")
+		for _, s := range c.says {
+			if !strings.Contains(says, s) {
+				t.Errorf("%s: %q does not say %q", c.name, says, s)
+			}
+		}
+		for _, s := range c.not {
+			if strings.Contains(says, s) {
+				t.Errorf("%s: %q says %q", c.name, says, s)
+			}
+		}
+	}
+}
+
+// What the library uses and the kernel lacks is told with what follows from it.
+func TestWhatIsMissingIsToldWithWhatFollows(t *testing.T) {
+	r := report{OS: "linux", Works: true, asked: true, probed: true, Disk: &disk{Error: "none"}}
+	for _, s := range setups {
+		r.Setup = append(r.Setup, ability{Name: s.name, Use: s.use, Without: s.without})
+	}
+	var out bytes.Buffer
+	r.print(&out)
+	for _, s := range setups {
+		if s.use != "" && s.without != "" && !strings.Contains(out.String(), s.without) {
+			t.Errorf("%s: %q is not to be seen", s.name, s.without)
+		}
+	}
+	if strings.Contains(out.String(), "unknown") {
+		t.Error("what is missing is said to be unknown")
+	}
+	r.asked = false
+	out.Reset()
+	r.print(&out)
+	if !strings.Contains(out.String(), "unknown") {
+		t.Error("what nobody answered is said to be missing")
+	}
+	for _, o := range uring.Operations {
+		if o.Use == "" {
+			t.Error(o.Name, "is used for nothing")
+		}
+	}
+}
