@@ -189,8 +189,8 @@ func (k *kernel) cancel(r *request) int32 {
 		if a.data == of {
 			k.armed = append(k.armed[:i], k.armed[i+1:]...)
 			res := -int32(syscall.ECANCELED)
-			if a.done > 0 {
-				res = a.done
+			if a.progress.Done > 0 {
+				res = a.progress.Done
 			}
 			k.complete(a, res)
 			return 0

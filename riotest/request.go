@@ -3,6 +3,7 @@ package riotest
 import (
 	"syscall"
 
+	"github.com/seed-9c58b644/rio/internal/calls"
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
@@ -12,9 +13,10 @@ type request struct {
 	data  uint64
 	next  *request // linked behind it
 	file  target
-	fixed bool  // file is the table's
-	done  int32 // how much of it has been transferred so far
-	hold  int   // how often it is passed over
+	fixed bool // file is the table's
+	hold  int  // how often it is passed over
+
+	progress calls.Progress // so far
 }
 
 // A target is what a descriptor stands for.
@@ -102,7 +104,7 @@ func (k *kernel) run(r *request) {
 // complete ends r with res, and begins, or ends, what is linked behind it.
 func (k *kernel) complete(r *request, res int32) {
 	r.release()
-	goesOn := r.next != nil && !r.breaks(res) // with the CQE its memory is somebody else's
+	goesOn := r.next != nil && !r.Breaks(res) // with the CQE its memory is somebody else's
 	k.post(r.data, res)
 	if goesOn {
 		k.begin(r.next)
@@ -111,25 +113,6 @@ func (k *kernel) complete(r *request, res int32) {
 	for p := r.next; p != nil; p = p.next {
 		k.post(p.data, -int32(syscall.ECANCELED))
 	}
-}
-
-// breaks reports whether res ends the chain. A failed sync or fallocate does not, though the man pages say so.
-func (r *request) breaks(res int32) bool {
-	switch r.Op {
-	case uring.OpFsync, uring.OpSyncFileRange, uring.OpFallocate:
-		return false
-	case uring.OpRead, uring.OpWrite:
-		return res < 0 || uint32(res) != r.Len
-	case uring.OpReadv, uring.OpWritev:
-		want := 0
-		for _, b := range r.Addr.Buffers(int(r.Len)) {
-			want += len(b)
-		}
-		return int(res) != want
-	case uring.OpSend, uring.OpRecv:
-		return res < 0 || r.OpFlags&uring.MsgWaitAll != 0 && uint32(res) != r.Len
-	}
-	return res < 0
 }
 
 func (r *request) release() {

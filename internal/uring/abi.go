@@ -206,7 +206,7 @@ func (s *SQE) Fill(op Opcode, flags SQEFlags, fd int32, off uint64, addr Addr, n
 
 // FillPoll makes s a request that waits for events on fd (IORING_OP_POLL_ADD).
 func (s *SQE) FillPoll(flags SQEFlags, fd int32, events OpFlags, userData uint64) {
-	s.Fill(OpPollAdd, flags, fd, 0, Addr{}, 0, pollEvents(events), userData)
+	s.Fill(OpPollAdd, flags, fd, 0, Addr{}, 0, PollEvents(events), userData)
 }
 
 // FillCancel makes s a request that cancels the one with the user_data target (IORING_OP_ASYNC_CANCEL).
@@ -219,8 +219,9 @@ func (s *SQE) Request() (q Request, userData uint64) {
 	return Request{s.opcode, s.flags, s.fd, s.off, s.addr, s.len, s.opFlags}, s.userData
 }
 
-// pollEvents swaps the halves of poll32_events where the byte order is big-endian, as io_uring_enter(2) asks for.
-func pollEvents(e OpFlags) OpFlags {
+// PollEvents swaps the halves of poll32_events where the byte order is big-endian, as io_uring_enter(2) asks for: on the way
+// into an SQE, and back.
+func PollEvents(e OpFlags) OpFlags {
 	one := uint16(1)
 	if *(*byte)(unsafe.Pointer(&one)) == 0 {
 		return e<<16 | e>>16

@@ -133,10 +133,10 @@ func TestPollEventsLieWhereTheKernelLooks(t *testing.T) {
 		}
 	}
 	if bigEndian() {
-		if got := pollEvents(0x20001); got != 0x10002 {
+		if got := PollEvents(0x20001); got != 0x10002 {
 			t.Errorf("the halves of 0x20001 swapped are %#x", got)
 		}
-	} else if got := pollEvents(0x20001); got != 0x20001 {
+	} else if got := PollEvents(0x20001); got != 0x20001 {
 		t.Errorf("0x20001 became %#x", got)
 	}
 	var s SQE

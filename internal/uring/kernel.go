@@ -104,6 +104,26 @@ func (q *Queues) Overflown(yes bool) {
 	atomic.StoreUint32(&q.sqFlags, v)
 }
 
+// Breaks reports whether res, which q has ended with, ends the chain. A failed sync or fallocate does not, though the man
+// pages say so.
+func (q *Request) Breaks(res int32) bool {
+	switch q.Op {
+	case OpFsync, OpSyncFileRange, OpFallocate:
+		return false
+	case OpRead, OpWrite:
+		return res < 0 || uint32(res) != q.Len
+	case OpReadv, OpWritev:
+		want := 0
+		for _, b := range q.Addr.Buffers(int(q.Len)) {
+			want += len(b)
+		}
+		return int(res) != want
+	case OpSend, OpRecv:
+		return res < 0 || q.OpFlags&MsgWaitAll != 0 && uint32(res) != q.Len
+	}
+	return res < 0
+}
+
 // A Bell is an eventfd in ordinary memory: a Read returns once it was rung since the last one.
 type Bell struct {
 	rung chan struct{}

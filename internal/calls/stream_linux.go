@@ -1,0 +1,158 @@
+package calls
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// What may have to be waited for: sockets, pipes, terminals.
+
+// accept waits first on a listener that isn't O_NONBLOCK; what doesn't listen has an error to tell.
+func (d *Descriptor) accept(r *uring.Request, addr uintptr) (int32, bool) {
+	if uring.FileFlags(d.FD)&unix.O_NONBLOCK == 0 {
+		listens, _ := unix.GetsockoptInt(d.FD, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+		if listens != 0 && d.Poll(unix.POLLIN) == 0 {
+			return 0, true
+		}
+	}
+	res := again(func() (uintptr, uintptr, syscall.Errno) {
+		return unix.Syscall6(unix.SYS_ACCEPT4, uintptr(d.FD), addr, uintptr(r.Off), uintptr(r.OpFlags), 0, 0)
+	})
+	return res, res == -int32(unix.EAGAIN)
+}
+
+// connect is begun once; then it is over when the socket can be written to.
+func (d *Descriptor) connect(r *uring.Request, p *Progress, addr uintptr) (int32, bool) {
+	if !p.Started {
+		blocking := uring.FileFlags(d.FD)&unix.O_NONBLOCK == 0
+		if blocking {
+			unix.SetNonblock(d.FD, true)
+		}
+		_, _, errno := unix.Syscall(unix.SYS_CONNECT, uintptr(d.FD), addr, uintptr(r.Off))
+		if blocking {
+			unix.SetNonblock(d.FD, false)
+		}
+		if errno != unix.EINPROGRESS && errno != unix.EINTR { // after a signal it goes on, too
+			return -int32(errno), false
+		}
+		p.Started = true
+	}
+	if d.Poll(unix.POLLOUT) == 0 {
+		return 0, true
+	}
+	return -int32(uring.SocketError(d.FD)), false
+}
+
+// stream is a transfer. All of a buffer is asked for by MSG_WAITALL, and by a write to a pipe that isn't O_NONBLOCK.
+func (d *Descriptor) stream(r *uring.Request, p *Progress) (int32, bool) {
+	socket := r.Op == uring.OpSend || r.Op == uring.OpRecv
+	reads := r.Op == uring.OpRead || r.Op == uring.OpReadv || r.Op == uring.OpRecv
+	all := socket && r.OpFlags&uring.MsgWaitAll != 0 || !reads && !d.Socket && !socket && !d.Nonblock
+	flags := uring.OpFlags(unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL)
+	if socket {
+		flags |= r.OpFlags &^ uring.MsgWaitAll
+	}
+	var one [1][]byte
+	bufs := left(r, one[:], p.Done)
+	for {
+		n, errno := 0, syscall.Errno(0)
+		if socket || d.Socket {
+			n, errno = d.message(bufs, reads, flags)
+		} else {
+			n, errno = d.pipe(bufs, reads)
+		}
+		switch {
+		case errno == unix.EINTR:
+			continue
+		case errno == unix.EAGAIN && (all || p.Done == 0) && !(socket && r.OpFlags&uring.DontWait != 0):
+			return 0, true
+		case errno != 0 && p.Done > 0:
+			return p.Done, false
+		case errno != 0:
+			return -int32(errno), false
+		}
+		p.Done += int32(n)
+		if bufs = left(r, one[:], p.Done); !all || n == 0 || len(bufs) == 0 {
+			return p.Done, false
+		}
+	}
+}
+
+// left is the memory that r is about, but for the first done bytes. An empty buffer is kept if it is the only one.
+func left(r *uring.Request, one [][]byte, done int32) [][]byte {
+	if r.Op != uring.OpReadv && r.Op != uring.OpWritev {
+		one[0] = r.Addr.Bytes(int(r.Len))
+		if one[0] = one[0][done:]; len(one[0]) == 0 && done > 0 {
+			return nil
+		}
+		return one
+	}
+	bufs := r.Addr.Buffers(int(r.Len))
+	for len(bufs) > 0 && int(done) >= len(bufs[0]) {
+		done -= int32(len(bufs[0]))
+		bufs = bufs[1:]
+	}
+	if len(bufs) > 0 {
+		bufs[0] = bufs[0][done:]
+	}
+	return bufs
+}
+
+// message is a send or receive that doesn't wait.
+func (d *Descriptor) message(bufs [][]byte, reads bool, flags uring.OpFlags) (int, syscall.Errno) {
+	if len(bufs) == 1 {
+		nr := uintptr(unix.SYS_SENDTO)
+		if reads {
+			nr = unix.SYS_RECVFROM
+		}
+		p := unsafe.Pointer(unsafe.SliceData(bufs[0])) // pinned, since it is an operation's
+		n, _, errno := unix.Syscall6(nr, uintptr(d.FD), uintptr(p), uintptr(len(bufs[0])), uintptr(flags), 0, 0)
+		return int(n), errno
+	}
+	nr := uintptr(unix.SYS_SENDMSG)
+	if reads {
+		nr = unix.SYS_RECVMSG
+	}
+	vec := vectorOf(bufs)
+	var m unix.Msghdr
+	if len(vec) > 0 {
+		m.Iov = &vec[0]
+		m.SetIovlen(len(vec))
+	}
+	n, _, errno := unix.Syscall(nr, uintptr(d.FD), uintptr(unsafe.Pointer(&m)), uintptr(flags))
+	return int(n), errno
+}
+
+// pipe is a read or write that doesn't wait, of what is no socket. To what isn't O_NONBLOCK no more is written than what can
+// be written if anything can (PIPE_BUF).
+func (d *Descriptor) pipe(bufs [][]byte, reads bool) (int, syscall.Errno) {
+	nr, events := uintptr(unix.SYS_WRITEV), int16(unix.POLLOUT)
+	if reads {
+		nr, events = unix.SYS_READV, unix.POLLIN
+	}
+	if !d.Nonblock {
+		if d.Poll(events) == 0 {
+			return 0, unix.EAGAIN
+		}
+		if !reads && len(bufs) > 0 {
+			bufs = bufs[:1]
+			bufs[0] = bufs[0][:min(len(bufs[0]), 4096)]
+		}
+	}
+	vec := vectorOf(bufs)
+	n, _, errno := unix.Syscall(nr, uintptr(d.FD), uintptr(unsafe.Pointer(unsafe.SliceData(vec))), uintptr(len(vec)))
+	return int(n), errno
+}
+
+func vectorOf(bufs [][]byte) []unix.Iovec {
+	vec := make([]unix.Iovec, len(bufs))
+	for i, b := range bufs {
+		vec[i].Base = unsafe.SliceData(b)
+		vec[i].SetLen(len(b))
+	}
+	return vec
+}
