@@ -38,8 +38,9 @@ func refused(t *testing.T, send func(op Opcode, flags SQEFlags) int32) (ops map[
 	if err != nil {
 		t.Fatal(err)
 	}
+	const opNop128, opUringCmd128 = 63, 64 // in an SQE of 64 bytes they are EINVAL, restricted or not
 	for op := range Opcode(255) {
-		if known[op] {
+		if known[op] && op != opNop128 && op != opUringCmd128 {
 			ops[op] = send(op, 0) == eacces
 		}
 	}
