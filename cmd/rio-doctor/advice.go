@@ -22,7 +22,7 @@ func (r *report) advise(err error) (says []string) {
 		return []string{"Only Linux has io_uring; this is " + runtime.GOOS + "."}
 	case forbidden(err):
 		if r.Disabled == "2" {
-			says = append(says, "The sysctl kernel.io_uring_disabled is 2: nobody may make a ring. RHEL 9 comes so since 9.3, and other hardened systems.",
+			says = append(says, "The sysctl kernel.io_uring_disabled is 2: nobody may make a ring. RHEL 9 comes so from 9.3 on, and so do hardened systems.",
 				"As root: sysctl -w kernel.io_uring_disabled=0; to keep it: echo kernel.io_uring_disabled=0 > /etc/sysctl.d/90-io_uring.conf")
 		}
 		if r.Disabled == "1" {
