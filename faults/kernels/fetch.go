@@ -19,8 +19,8 @@ var suites = []struct {
 	name     string
 }{{true, "bullseye-security"}, {false, "bookworm"}, {false, "trixie"}, {false, "trixie-backports"}}
 
-// modules are what the tests need of the kernel and Debian doesn't build in.
-var modules = []string{"dm-mod", "dm-delay"}
+// modules are what the tests need of the kernel and Debian doesn't build in, or not everywhere.
+var modules = []string{"dax", "dm-mod", "dm-delay"}
 
 // module is where a module of m lies in the cache; it may be empty, if Debian has none.
 func module(cache, name string, m machine) string {

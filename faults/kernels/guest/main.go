@@ -118,12 +118,13 @@ func run() int {
 
 // mapper loads the device mapper, for tests of disks that are bad or late. It says whether it is there.
 func mapper() bool {
-	for _, name := range []string{"dm-mod", "dm-delay"} {
+	for _, name := range []string{"dax", "dm-mod", "dm-delay"} {
 		f, err := os.Open("/" + name + ".ko")
-		if err == nil {
-			err = unix.FinitModule(int(f.Fd()), "", 0)
-			f.Close()
+		if err != nil {
+			continue // built in, or not to be had
 		}
+		err = unix.FinitModule(int(f.Fd()), "", 0)
+		f.Close()
 		if err != nil && err != unix.EEXIST {
 			fmt.Println(name+":", err)
 		}
