@@ -2,7 +2,7 @@
 // disks, FUSE, limits, signals and dead peers, and looks at what becomes of the operations under it. What comes out at the
 // end of a run is a table:
 //
-//	go test ./...                  # everything, some minutes
+//	go test ./...                  # everything, some minutes; README.md says which test injects what
 //	go test -short ./...           # below two minutes
 //	go test -long ./...            # the long forms
 //

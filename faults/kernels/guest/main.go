@@ -65,7 +65,7 @@ func run() int {
 		case "/faults.test":
 			cmd.Args = append(cmd.Args[:1], "-test.v", "-test.short", "-test.timeout=5m", "-test.run=^TestMapped")
 		}
-		cmd.Env = []string{"TMPDIR=/disk", "HOME=/tmp", "PATH=/", "RIO_TEST_REQUIRE=1", "RIO_FAULTS_DISK=/dev/nvme0n2"}
+		cmd.Env = []string{"TMPDIR=/disk", "HOME=/tmp", "PATH=/", "RIO_TEST_REQUIRE=1", "RIO_FAULTS_REQUIRE=1", "RIO_FAULTS_DISK=/dev/nvme0n2"}
 		cmd.Dir = "/"
 		if _, err := os.Stat("/disk/lost+found"); err != nil {
 			cmd.Env[0] = "TMPDIR=/tmp"
