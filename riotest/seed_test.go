@@ -12,7 +12,8 @@ import (
 	"github.com/seed-9c58b644/rio/riotest"
 )
 
-// A million operations: seed after seed, each a machine of its own, half of them in lockstep. RIO_TEST_SEED replays one.
+// A million operations: seed after seed, each a machine of its own, half of them in lockstep. RIO_TEST_SEEDS says which range
+// of seeds (1, if not set), RIO_TEST_SEED replays one.
 func TestMillionOperations(t *testing.T) {
 	if s := os.Getenv("RIO_TEST_SEED"); s != "" {
 		seed, err := strconv.ParseUint(s, 0, 64)
@@ -26,7 +27,15 @@ func TestMillionOperations(t *testing.T) {
 	if testing.Short() || uring.Race {
 		total = 100_000
 	}
-	for seed := uint64(1); total > 0; seed++ {
+	first := uint64(1)
+	if s := os.Getenv("RIO_TEST_SEEDS"); s != "" {
+		n, err := strconv.ParseUint(s, 0, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first = n * 1000
+	}
+	for seed := first; total > 0; seed++ {
 		total -= seeded(t, seed)
 	}
 }
