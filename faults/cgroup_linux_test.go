@@ -36,13 +36,13 @@ func cgroup(t *testing.T, controller string) string {
 }
 
 func TestLittleMemory(t *testing.T) {
-	f := inject(t, 18, "a memory control group of 48 MiB")
+	f := inject(t, 18, "a memory control group of 128 MiB")
 	dir := cgroup(t, "memory")
-	if err := os.WriteFile(filepath.Join(dir, "memory.limit_in_bytes"), []byte("48M"), 0); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "memory.limit_in_bytes"), []byte("128M"), 0); err != nil {
 		t.Skip("no memory limit here: ", err)
 	}
-	// It does its work in the group, with more in the page cache than fits.
-	f.run(fmt.Sprintf("squeezed:%d %s", rounds(20, 60, 400), dir), []string{"GOMEMLIMIT=16MiB"})
+	// It does its work in the group, with more for the page cache than fits; what cannot be dropped is little, or the kernel kills.
+	f.run(fmt.Sprintf("squeezed:%d %s", rounds(20, 60, 400), dir), []string{"GOMEMLIMIT=32MiB"})
 	b, err := os.ReadFile(filepath.Join(dir, "memory.failcnt"))
 	if n, _ := strconv.Atoi(strings.TrimSpace(string(b))); n == 0 {
 		t.Error("the limit was never hit: nothing was injected; ", err)
@@ -63,14 +63,14 @@ func init() {
 		}
 		rounds, _ := strconv.Atoi(n)
 		o = onRing(r, rounds)
-		// 96 MiB by way of the page cache.
+		// More than that by way of the page cache.
 		file, err := os.CreateTemp("", "")
 		if err != nil {
 			return outcome{Lost: 1, Err: err.Error()}
 		}
 		defer os.Remove(file.Name())
 		defer file.Close()
-		const many, size = 96, 1 << 20
+		const many, size = 192, 1 << 20
 		w := &work{r: r}
 		for round := range 2 {
 			for at := 0; at < many; at += 4 {
