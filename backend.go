@@ -1,9 +1,13 @@
 package rio
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
+
+	"github.com/seed-9c58b644/rio/internal/threads"
+	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
 // A Backend is what carries out a Ring's operations. The Ring on top of it is the same: order, buffers, backpressure.
@@ -43,6 +47,47 @@ func (r *Ring) Backend() (Backend, string) {
 // backendVariable is the environment variable that overrides Config.Backend.
 const backendVariable = "RIO_BACKEND"
 
+// open sets up what r is to run on.
+func (r *Ring) open(cfg *Config, kc *uring.Config) error {
+	backend, by, err := cfg.choose()
+	if err != nil {
+		return err
+	}
+	if backend != Threads {
+		if r.k, err = uring.Open(*kc); err == nil {
+			r.backend, r.because = IOUring, "io_uring can be had"
+			if backend == IOUring {
+				r.because = by
+			}
+			return nil
+		}
+		if backend == IOUring || !absent(err) {
+			return err
+		}
+		by = err.Error()
+	}
+	if need := kc.NeedIOUring(); need != "" {
+		if err == nil {
+			return badArg("New", need+" needs io_uring, which "+by+" rules out")
+		}
+		return fmt.Errorf("rio: New: %s needs io_uring: %w", need, err)
+	}
+	kc.Kernel = threads.New
+	r.backend, r.because, r.loopKernel = Threads, by, threads.New
+	r.k, err = uring.Open(*kc)
+	return err
+}
+
+// absent reports whether err says that io_uring is forbidden, isn't there, or lacks something.
+func absent(err error) bool {
+	for _, e := range []error{syscall.EPERM, syscall.EACCES, syscall.ENOSYS, uring.ErrLacks} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
 // choose is the Backend that c and the environment ask for, and which of the two did.
 func (c *Config) choose() (b Backend, by string, err error) {
 	if name := os.Getenv(backendVariable); name != "" {
@@ -59,5 +104,5 @@ func (c *Config) choose() (b Backend, by string, err error) {
 	if int(c.Backend) >= len(backendNames) {
 		return 0, "", badArg("New", fmt.Sprintf("Backend is %d, not Auto, IOUring or Threads", c.Backend))
 	}
-	return c.Backend, "Config.Backend", nil
+	return c.Backend, "Config.Backend is " + c.Backend.String(), nil
 }

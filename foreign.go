@@ -88,7 +88,7 @@ func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (o *op, ge
 	}
 	// Syncs and fallocates start on a worker of the kernel, after enter: they look the descriptor up there.
 	worker := !kinds[c.kind].breaks
-	t.lent = ord != None || worker || r.k.Flags&uring.SetupSQPoll != 0
+	t.lent = ord != None || worker || r.k.Flags&uring.SetupSQPoll != 0 || r.k.Lender() != nil
 	for {
 		places := uint32(0)
 		if t.lent {
@@ -190,8 +190,11 @@ func (r *Ring) resubmit(o *op) {
 
 // lend puts o's file into the table of registered files, at its place (IORING_REGISTER_FILES_UPDATE).
 func (r *Ring) lend(o *op, raw syscall.RawConn) error {
-	var regErr error
 	place := o.x.place
+	if k := r.k.Lender(); k != nil {
+		return k.Lend(place, o.x.file)
+	}
+	var regErr error
 	err := raw.Control(func(fd uintptr) { regErr = r.setFile(place, int(fd)) })
 	if err == nil {
 		err = regErr

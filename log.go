@@ -12,6 +12,9 @@ func (r *Ring) logTo(cfg *Config) {
 	if cfg != nil && cfg.Logger != nil {
 		r.log = cfg.Logger
 	}
+	if backend, why := r.Backend(); backend == Threads {
+		r.log.Info("rio: no io_uring; on threads", "why", why)
+	}
 	if r.k.Waited > 0 {
 		r.log.Warn("rio: the kernel had no memory for a ring (RLIMIT_MEMLOCK?)", "waited", r.k.Waited)
 	}

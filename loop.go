@@ -99,11 +99,12 @@ func exiting() bool {
 }
 
 func (l *loop) open() (err error) {
-	plain := plainLoops.Load()
-	if l.waker, err = uring.NewWaker(); err != nil {
+	on := l.v.l.r.loopKernel
+	plain := plainLoops.Load() || on != nil
+	if l.waker, err = uring.NewWaker(on != nil); err != nil {
 		return err
 	}
-	if l.k, err = uring.OpenLoop(loopEntries, loopCQEntries, loopHeld, plain, l.v.l.r.side.config.Free); err != nil {
+	if l.k, err = uring.OpenLoop(loopEntries, loopCQEntries, loopHeld, plain, l.v.l.r.side.config.Free, on); err != nil {
 		return err
 	}
 	if !plain {

@@ -1,8 +1,6 @@
 package rio
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
 	"runtime"
 	"sync"
@@ -13,7 +11,7 @@ import (
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
-// A Ring is an io_uring. Any number of goroutines may use it. Start as many as you like, but one is mostly enough: the
+// A Ring is an io_uring, or does the same without (Backend). Any number of goroutines may use it. Start as many as you like, but one is mostly enough: the
 // goroutines of a Ring help each other.
 type Ring struct {
 	lane // the first one
@@ -21,6 +19,8 @@ type Ring struct {
 
 	backend Backend
 	because string
+
+	loopKernel func(*uring.Queues) uring.Kernel // what Serve's loops run on; nil: Linux
 
 	tickets   tickets
 	profile   *profile
@@ -48,9 +48,10 @@ type Ring struct {
 	reaperGone  chan struct{}
 }
 
-// New sets up a Ring (io_uring_setup(2)); a nil Config means the defaults. The error names the cause: the sysctl or
-// seccomp filter that forbids it (EPERM), an old kernel (ENOSYS), the limit on locked memory (ENOMEM), an option that
-// this kernel doesn't have. On other systems than Linux it is errors.ErrUnsupported.
+// New sets up a Ring; a nil Config means the defaults. It is an io_uring (io_uring_setup(2)) where that can be had, and
+// threads elsewhere: see Backend. The error names the cause: the limit on locked memory (ENOMEM), an option that this kernel
+// doesn't have, or that needs io_uring; with IOUring also the sysctl or seccomp filter that forbids it (EPERM), an old kernel
+// (ENOSYS), or another system than Linux (errors.ErrUnsupported).
 func New(cfg *Config) (*Ring, error) { return newOn(cfg, kernelOfTests) }
 
 // newOn is New on a kernel that may not be Linux.
@@ -59,33 +60,27 @@ func newOn(cfg *Config, on hook.Kernel) (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	backend, by, err := cfg.choose()
-	if err != nil {
-		return nil, err
-	}
-	if backend == Threads {
-		return nil, fmt.Errorf("rio: New: %s asks for threads: %w", by, errors.ErrUnsupported)
-	}
-	if by == "" {
-		by = "io_uring can be had"
-	}
 	kc.Kernel, kc.Manual = on.Make, on.Manual
-	k, err := uring.Open(kc)
-	if err != nil {
-		return nil, err
-	}
 	r := &Ring{
-		backend: IOUring, because: by,
 		born: time.Now(), fresh: make(chan chan struct{}, 4), stop: make(chan struct{}),
 		wakeSweeper: make(chan struct{}, 1), sweeperGone: make(chan struct{}), reaperGone: make(chan struct{}),
+	}
+	if on.Make == nil {
+		err = r.open(cfg, &kc)
+	} else {
+		r.backend, r.because = IOUring, "a simulated one"
+		r.k, err = uring.Open(kc)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if cfg != nil && cfg.Profile != nil {
 		r.profile = &profile{w: cfg.Profile}
 	}
 	r.procs.Store(int32(runtime.GOMAXPROCS(0)))
-	r.lane.init(r, k)
-	r.side.init(kc)
-	r.tickets.init(k.CQ.Entries())
+	r.lane.init(r, r.k)
+	r.side.init(kc, r.backend)
+	r.tickets.init(r.k.CQ.Entries())
 	r.logTo(cfg)
 	if kc.Manual {
 		close(r.sweeperGone) // it sleeps never, so nobody wakes it

@@ -34,9 +34,10 @@ const (
 	contention = 32
 )
 
-func (s *sideLanes) init(kc uring.Config) {
-	// A kernel thread that polls is there for one ring; and a queue for a few operations is no place for many lanes.
-	if kc.Flags&(uring.SetupSQPoll|uring.SetupIOPoll) == 0 && kc.CQEntries >= 64 {
+func (s *sideLanes) init(kc uring.Config, backend Backend) {
+	// A kernel thread that polls is there for one ring; a queue for a few operations is no place for many lanes; and threads
+	// have no lock that would be worth it.
+	if kc.Flags&(uring.SetupSQPoll|uring.SetupIOPoll) == 0 && kc.CQEntries >= 64 && backend != Threads {
 		s.most = maxLanes - 1
 	}
 	s.config = kc

@@ -210,6 +210,9 @@ func TestNoOperationReachesAnotherFile(t *testing.T) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
 			for _, sq := range []bool{false, true} {
 				cfg := &rio.Config{Depth: 8}
+				if sq && onThreads {
+					continue
+				}
 				if sq {
 					cfg.SQPoll, cfg.SQPollIdle = true, time.Millisecond
 				}

@@ -118,7 +118,7 @@ func (r *report) rings() error {
 func (r *report) loop() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	l, err := uring.OpenLoop(8, 64, time.Millisecond, false, false)
+	l, err := uring.OpenLoop(8, 64, time.Millisecond, false, false, nil)
 	if err != nil {
 		r.Loop = "can't be: " + err.Error()
 		return

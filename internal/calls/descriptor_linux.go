@@ -20,10 +20,25 @@ type Descriptor struct {
 // Describe asks the kernel about fd.
 func Describe(fd int) Descriptor {
 	d := Descriptor{FD: fd}
-	if d.Bounded, d.Socket = uring.FileType(fd); !d.Bounded && !d.Socket {
+	if d.Bounded, d.Socket = uring.FileType(fd); !d.Bounded {
 		d.Nonblock = uring.FileFlags(fd)&unix.O_NONBLOCK != 0
 	}
 	return d
+}
+
+// DescribeFor is Describe for an operation that may not need all of it.
+func DescribeFor(fd int, op uring.Opcode) Descriptor {
+	switch op {
+	case uring.OpFsync, uring.OpSyncFileRange, uring.OpFallocate:
+		return Descriptor{FD: fd, Bounded: true}
+	case uring.OpSend, uring.OpRecv, uring.OpConnect:
+		return Descriptor{FD: fd, Socket: true}
+	case uring.OpAccept:
+		return Descriptor{FD: fd, Socket: true, Nonblock: uring.FileFlags(fd)&unix.O_NONBLOCK != 0}
+	case uring.OpPollAdd:
+		return Descriptor{FD: fd}
+	}
+	return Describe(fd)
 }
 
 // Perform does what r asks for. blocked says that it has to wait first, for Events, and then to be performed again. Of a

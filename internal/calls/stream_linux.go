@@ -11,13 +11,30 @@ import (
 
 // What may have to be waited for: sockets, pipes, terminals.
 
-// accept waits first on a listener that isn't O_NONBLOCK; what doesn't listen has an error to tell.
-func (d *Descriptor) accept(r *uring.Request, addr uintptr) (int32, bool) {
-	if uring.FileFlags(d.FD)&unix.O_NONBLOCK == 0 {
-		listens, _ := unix.GetsockoptInt(d.FD, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
-		if listens != 0 && d.Poll(unix.POLLIN) == 0 {
-			return 0, true
+// MayBlock reports whether r, performed when it was Ready, may wait all the same, because somebody else was faster.
+func (d *Descriptor) MayBlock(r *uring.Request) bool {
+	switch r.Op {
+	case uring.OpRead, uring.OpReadv, uring.OpWrite, uring.OpWritev:
+		return !d.Socket && !d.Nonblock
+	case uring.OpAccept:
+		return !d.Nonblock
+	}
+	return false
+}
+
+// Ready reports whether r needn't wait.
+func (d *Descriptor) Ready(r *uring.Request) bool {
+	if r.Op == uring.OpAccept {
+		if listens, _ := unix.GetsockoptInt(d.FD, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); listens == 0 {
+			return true // there is an error to be told
 		}
+	}
+	return d.Poll(Events(r)) != 0
+}
+
+func (d *Descriptor) accept(r *uring.Request, addr uintptr) (int32, bool) {
+	if !d.Nonblock && !d.Ready(r) {
+		return 0, true
 	}
 	res := again(func() (uintptr, uintptr, syscall.Errno) {
 		return unix.Syscall6(unix.SYS_ACCEPT4, uintptr(d.FD), addr, uintptr(r.Off), uintptr(r.OpFlags), 0, 0)
@@ -25,26 +42,23 @@ func (d *Descriptor) accept(r *uring.Request, addr uintptr) (int32, bool) {
 	return res, res == -int32(unix.EAGAIN)
 }
 
-// connect is begun once; then it is over when the socket can be written to.
+// connect is begun, and asked for once more when the socket can be written to: that is how the kernel tells what came of it,
+// and notes that the socket is connected.
 func (d *Descriptor) connect(r *uring.Request, p *Progress, addr uintptr) (int32, bool) {
-	if !p.Started {
-		blocking := uring.FileFlags(d.FD)&unix.O_NONBLOCK == 0
-		if blocking {
-			unix.SetNonblock(d.FD, true)
-		}
-		_, _, errno := unix.Syscall(unix.SYS_CONNECT, uintptr(d.FD), addr, uintptr(r.Off))
-		if blocking {
-			unix.SetNonblock(d.FD, false)
-		}
-		if errno != unix.EINPROGRESS && errno != unix.EINTR { // after a signal it goes on, too
-			return -int32(errno), false
-		}
-		p.Started = true
-	}
-	if d.Poll(unix.POLLOUT) == 0 {
+	if p.Started && d.Poll(unix.POLLOUT) == 0 {
 		return 0, true
 	}
-	return -int32(uring.SocketError(d.FD)), false
+	blocking := uring.FileFlags(d.FD)&unix.O_NONBLOCK == 0
+	if blocking {
+		unix.SetNonblock(d.FD, true)
+		defer unix.SetNonblock(d.FD, false)
+	}
+	_, _, errno := unix.Syscall(unix.SYS_CONNECT, uintptr(d.FD), addr, uintptr(r.Off))
+	if errno == unix.EINPROGRESS || errno == unix.EINTR || p.Started && errno == unix.EALREADY {
+		p.Started = true
+		return 0, true
+	}
+	return -int32(errno), false
 }
 
 // stream is a transfer. All of a buffer is asked for by MSG_WAITALL, and by a write to a pipe that isn't O_NONBLOCK.
@@ -58,6 +72,9 @@ func (d *Descriptor) stream(r *uring.Request, p *Progress) (int32, bool) {
 	}
 	var one [1][]byte
 	bufs := left(r, one[:], p.Done)
+	if !socket && (reads || !d.Socket) && p.Done == 0 && empty(bufs) {
+		return 0, false // read(2) and write(2) don't wait for nothing
+	}
 	for {
 		n, errno := 0, syscall.Errno(0)
 		if socket || d.Socket {
@@ -100,6 +117,15 @@ func left(r *uring.Request, one [][]byte, done int32) [][]byte {
 		bufs[0] = bufs[0][done:]
 	}
 	return bufs
+}
+
+func empty(bufs [][]byte) bool {
+	for _, b := range bufs {
+		if len(b) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // message is a send or receive that doesn't wait.

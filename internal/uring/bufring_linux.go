@@ -1,6 +1,7 @@
 package uring
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"syscall"
@@ -31,6 +32,9 @@ type Buffers struct {
 func (l *Loop) Buffers(group uint16, n, size int) (*Buffers, error) {
 	if n > maxProvidedBuffers || n&(n-1) != 0 {
 		panic("uring: a ring of provided buffers has a power of two of them, at most 32768")
+	}
+	if l.ring.kernel != nil {
+		return nil, errors.ErrUnsupported
 	}
 	mapping, err := unix.Mmap(-1, 0, n*int(unsafe.Sizeof(pbufEntry{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
 	if err != nil {

@@ -19,6 +19,14 @@ type Kernel interface {
 	Close() error
 }
 
+// A Lender is a Kernel that wants to have the files themselves that are put into its table, rather than descriptors: it has
+// no way of its own to keep a descriptor's number from being used again.
+type Lender interface {
+	Kernel
+	// Lend puts f into a place of the table, and keeps it open until SetFile empties that.
+	Lend(place uint32, f syscall.Conn) error
+}
+
 // Queues are a Ring's queues as its Kernel sees them. A Kernel serialises its calls.
 type Queues struct {
 	r *Ring
@@ -67,6 +75,9 @@ func (q *Queues) Take() (req Request, userData uint64, ok bool) {
 	atomic.StoreUint32(&q.sqHead, q.sqHead+1)
 	return req, userData, true
 }
+
+// Forever is a limit for Enter that is none.
+const Forever time.Duration = 1<<63 - 1
 
 // Published is how many SQEs there are to be taken. A Kernel takes no more in one enter than there were at its beginning: of
 // what is published meanwhile that might be half a chain.

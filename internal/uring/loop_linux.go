@@ -10,23 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Loop is a kernel ring that one thread has for itself: it alone submits and waits, so completions are worked off on
-// it, inside its own enter, and nobody else is woken for them (IORING_SETUP_SINGLE_ISSUER, IORING_SETUP_DEFER_TASKRUN).
-type Loop struct {
-	SQ *SQ
-	CQ *CQ
-	// Flags are the IORING_SETUP_* flags that the kernel took.
-	Flags uint32
-	// Restricted is whether the kernel refuses what this library doesn't use.
-	Restricted bool
-
-	ring *Ring
-	fd   uintptr // for enter
-	reg  uintptr // enterRegistered, if fd is a place in the thread's table
-	arg  *geteventsArg
-	pins Pins
-}
-
 // loopFlags is what a Loop asks for, from the best kernel to the oldest.
 var loopFlags = []uint32{
 	SetupRDisabled | SetupSingleIssuer | SetupDeferTaskrun | SetupSubmitAll | SetupNoSQArray,
@@ -37,9 +20,16 @@ var loopFlags = []uint32{
 	0,
 }
 
-// OpenLoop sets a Loop up for the calling thread; the goroutine is locked to it. EnterHeld waits as long as held says.
-// With plain, it is as an old kernel has it; with free, it may do whatever the kernel can.
-func OpenLoop(entries, cqEntries uint32, held time.Duration, plain, free bool) (*Loop, error) {
+// loopOS is Linux's part of a Loop.
+type loopOS struct {
+	fd   uintptr // for enter
+	reg  uintptr // enterRegistered, if fd is a place in the thread's table
+	arg  *geteventsArg
+	pins Pins
+}
+
+// openLoopOS sets a Loop up for the calling thread (io_uring_setup(2)).
+func openLoopOS(entries, cqEntries uint32, held time.Duration, plain, free bool) (*Loop, error) {
 	r := &Ring{fd: -1}
 	wants := loopFlags
 	if plain {
@@ -71,7 +61,7 @@ func OpenLoop(entries, cqEntries uint32, held time.Duration, plain, free bool) (
 		}
 		break
 	}
-	l := &Loop{SQ: &r.SQ, CQ: &r.CQ, Flags: r.Flags, Restricted: r.Restricted, ring: r, fd: uintptr(r.fd), arg: new(geteventsArg)}
+	l := &Loop{SQ: &r.SQ, CQ: &r.CQ, Flags: r.Flags, Restricted: r.Restricted, ring: r, loopOS: loopOS{fd: uintptr(r.fd), arg: new(geteventsArg)}}
 	ts := &timespec{nsec: int64(held)}
 	l.pins.p.Pin(ts)
 	l.pins.p.Pin(l.arg)
@@ -95,24 +85,18 @@ func (l *Loop) registerN(op uint32, arg unsafe.Pointer) (int, syscall.Errno) {
 	return int(n), errno
 }
 
-// Enter submits everything that is published, lets the kernel work off what it has for this thread, and waits until
-// that many CQEs are there, unless a signal comes (EINTR).
-func (l *Loop) Enter(wait uint32) syscall.Errno {
+func (l *Loop) enter(wait uint32) syscall.Errno {
 	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, l.fd, uintptr(l.SQ.Pending()), uintptr(wait), EnterGetEvents|l.reg, 0, 0)
 	return errno
 }
 
-// EnterHeld is Enter for what is over soon: it waits for a short time only (ETIME, if it had nothing to submit), and keeps Go's scheduler out of it. That
-// saves the work of giving the P away and getting it back, and of the runtime's monitor, which looks at each P in a system
-// call every 20 µs.
-func (l *Loop) EnterHeld(wait uint32) syscall.Errno {
+func (l *Loop) enterHeld(wait uint32) syscall.Errno {
 	_, _, errno := unix.RawSyscall6(unix.SYS_IO_URING_ENTER, l.fd, uintptr(l.SQ.Pending()), uintptr(wait),
 		EnterGetEvents|enterExtArg|l.reg, uintptr(unsafe.Pointer(l.arg)), unsafe.Sizeof(geteventsArg{}))
 	return errno
 }
 
-// Close unmaps and closes. It is for the thread that opened l, which has seen every CQE.
-func (l *Loop) Close() error {
+func (l *Loop) closeOS() error {
 	if l.reg != 0 {
 		u := rsrcUpdate{offset: uint32(l.fd)}
 		l.registerN(unregRingFDs, unsafe.Pointer(&u))
@@ -122,50 +106,24 @@ func (l *Loop) Close() error {
 	return os.NewSyscallError("close", unix.Close(l.ring.fd))
 }
 
-// A Waker is an eventfd: any thread writes to it, and a Loop reads.
-type Waker struct {
-	FD    int32
-	Addr  Addr // of the count that is read
-	count *[8]byte
-	pins  Pins
-}
-
-// NewWaker makes one.
-func NewWaker() (*Waker, error) {
-	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
-	if err != nil {
-		return nil, os.NewSyscallError("eventfd", err)
-	}
-	w := &Waker{FD: int32(fd), count: new([8]byte)}
-	w.Addr = w.pins.Bytes(w.count[:])
-	return w, nil
-}
-
-// Wake makes the read end.
-func (w *Waker) Wake() error {
-	one := uint64(1)
-	for {
-		_, err := unix.Write(int(w.FD), (*[8]byte)(unsafe.Pointer(&one))[:])
-		if !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
-}
-
-// Close closes the eventfd; nothing reads it any more.
-func (w *Waker) Close() {
-	w.pins.Release()
-	unix.Close(int(w.FD))
-}
-
 // CloseExec is what accept is asked for: close-on-exec, and blocking, since it is the ring that waits.
 const CloseExec OpFlags = unix.SOCK_CLOEXEC
 
 // DontWait is for a send that must not wait for room.
 const DontWait OpFlags = unix.MSG_DONTWAIT
 
-// PinTimespec pins t.
-func (p *Pins) Timespec(t *Timespec) Addr {
-	p.p.Pin(t)
-	return Addr{v: uint64(uintptr(unsafe.Pointer(&t.ts)))}
+// An eventfd is what wakes a Loop on Linux.
+func newEventfd() (int, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	return fd, os.NewSyscallError("eventfd", err)
+}
+
+func writeEventfd(fd int) error {
+	one := uint64(1)
+	for {
+		_, err := unix.Write(fd, (*[8]byte)(unsafe.Pointer(&one))[:])
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }

@@ -17,7 +17,7 @@ func openLoop(t *testing.T, plain bool) *Loop {
 	t.Helper()
 	runtime.LockOSThread()
 	t.Cleanup(runtime.UnlockOSThread)
-	l, err := OpenLoop(8, 64, 10*time.Millisecond, plain, false)
+	l, err := OpenLoop(8, 64, 10*time.Millisecond, plain, false, nil)
 	if err != nil {
 		if os.Getenv("RIO_TEST_REQUIRE") == "" {
 			t.Skip(err)
@@ -162,7 +162,7 @@ func TestBufferThatThereIsNoneOfIsAPanic(t *testing.T) {
 func TestLoopIsWokenFromAnotherThread(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		l := openLoop(t, plain)
-		w, err := NewWaker()
+		w, err := NewWaker(false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,39 +8,29 @@ import (
 	"time"
 )
 
-// There is no Loop here either.
+// There is no Loop here but on a Kernel.
 type (
-	Loop struct {
-		SQ         *SQ
-		CQ         *CQ
-		Flags      uint32
-		Restricted bool
-	}
+	loopOS  struct{}
 	Buffers struct{}
-	Waker   struct {
-		FD   int32
-		Addr Addr
-	}
 )
 
-// Constants that have no meaning here.
+// Flags of single operations, as a Kernel that is no system's knows them.
 const (
-	CloseExec OpFlags = 0
-	DontWait  OpFlags = 0
+	CloseExec OpFlags = 0x80000
+	DontWait  OpFlags = 0x40
 )
 
-func OpenLoop(uint32, uint32, time.Duration, bool, bool) (*Loop, error) {
+func openLoopOS(uint32, uint32, time.Duration, bool, bool) (*Loop, error) {
 	return nil, errors.ErrUnsupported
 }
+
+func (l *Loop) enter(uint32) syscall.Errno                 { return syscall.ENOSYS }
+func (l *Loop) enterHeld(uint32) syscall.Errno             { return syscall.ENOSYS }
+func (l *Loop) closeOS() error                             { return nil }
 func (l *Loop) Buffers(uint16, int, int) (*Buffers, error) { return nil, errors.ErrUnsupported }
-func (l *Loop) Enter(uint32) syscall.Errno                 { return syscall.ENOSYS }
-func (l *Loop) EnterHeld(uint32) syscall.Errno             { return syscall.ENOSYS }
-func (l *Loop) Close() error                               { return nil }
 func (b *Buffers) Bytes(uint16, int) []byte                { return nil }
 func (b *Buffers) Give(uint16)                             {}
 func (b *Buffers) Publish()                                {}
 func (b *Buffers) Close(*Loop) syscall.Errno               { return syscall.ENOSYS }
-func NewWaker() (*Waker, error)                            { return nil, errors.ErrUnsupported }
-func (w *Waker) Wake() error                               { return errors.ErrUnsupported }
-func (w *Waker) Close()                                    {}
-func (p *Pins) Timespec(*Timespec) Addr                    { return Addr{} }
+func newEventfd() (int, error)                             { return -1, errors.ErrUnsupported }
+func writeEventfd(int) error                               { return errors.ErrUnsupported }

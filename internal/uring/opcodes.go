@@ -18,7 +18,7 @@ var Operations = [...]Operation{
 	{OpFsync, "FSYNC", true, false, "Fsync, Fdatasync"},
 	{OpPollAdd, "POLL_ADD", true, true, "what isn't ready, where the kernel says EAGAIN instead of waiting"},
 	{OpSyncFileRange, "SYNC_FILE_RANGE", true, false, "SyncFileRange"},
-	{opTimeout, "TIMEOUT", false, true, "Serve: a pause when descriptors run out"},
+	{OpTimeout, "TIMEOUT", false, true, "Serve: a pause when descriptors run out"},
 	{OpAccept, "ACCEPT", true, true, "Accept, Serve"},
 	{OpAsyncCancel, "ASYNC_CANCEL", true, true, "Cancel, contexts, deadlines, Close"},
 	{OpConnect, "CONNECT", true, false, "Connect"},

@@ -26,7 +26,7 @@ const (
 
 // openOS fails: io_uring is Linux's.
 func openOS(Config) (*Ring, error) {
-	return nil, fmt.Errorf("rio: io_uring is Linux's, this is %s: %w", runtime.GOOS, errors.ErrUnsupported)
+	return nil, fmt.Errorf("rio: io_uring is Linux's, this is %s: %w", runtime.GOOS, ErrLacks)
 }
 
 // There is no Ring here but on a Kernel, so none of the rest is ever called.

@@ -195,7 +195,7 @@ func TestKernelRefusesWhatALoopDoesNotUse(t *testing.T) {
 func TestFreeLoopTakesANop(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	l, err := OpenLoop(8, 64, time.Millisecond, false, true)
+	l, err := OpenLoop(8, 64, time.Millisecond, false, true, nil)
 	if err != nil {
 		t.Skip(err)
 	}

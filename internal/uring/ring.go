@@ -24,6 +24,27 @@ type Config struct {
 	Manual bool                 // for who made that: the engine does nothing by itself, only what somebody waits for
 }
 
+// ErrLacks is in what Open returns if io_uring, or what a Ring needs of it, isn't there.
+var ErrLacks error = lacks{}
+
+type lacks struct{}
+
+func (lacks) Error() string        { return errors.ErrUnsupported.Error() }
+func (lacks) Is(target error) bool { return target == errors.ErrUnsupported }
+
+// NeedIOUring names the options of c that only io_uring has; "" if there are none.
+func (c *Config) NeedIOUring() string {
+	switch {
+	case c.Flags&SetupSQPoll != 0:
+		return "SQPoll"
+	case c.Flags&SetupIOPoll != 0:
+		return "IOPoll"
+	case c.Flags != 0:
+		return "SetupFlags"
+	}
+	return ""
+}
+
 // A Ring is one kernel ring: its queues and its descriptors. Enter and register are for any goroutine; the queues have
 // their own rules.
 type Ring struct {
@@ -107,6 +128,12 @@ func (r *Ring) SetFile(place uint32, fd int) error {
 		return r.kernel.SetFile(place, fd)
 	}
 	return r.setFile(place, fd)
+}
+
+// Lender is r's Kernel, if that is one; nil otherwise.
+func (r *Ring) Lender() Lender {
+	l, _ := r.kernel.(Lender)
+	return l
 }
 
 // Close unmaps and closes. It takes both: a ring whose memory stays mapped is never torn down. The caller has seen

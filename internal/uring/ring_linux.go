@@ -22,6 +22,9 @@ func openOS(c Config) (*Ring, error) {
 	}
 	r := &Ring{fd: -1}
 	if err := r.setup(&c, &p); err != nil {
+		if err == unix.EINVAL && plainFeatures() != "" {
+			return nil, lacking(plainFeatures()) // 5.1 to 5.4 know no IORING_SETUP_CQSIZE either
+		}
 		return nil, setupError(err, c.Flags)
 	}
 	if err := r.init(&c, &p); err != nil {
@@ -65,7 +68,7 @@ func (r *Ring) setup(c *Config, p *params) error {
 
 func (r *Ring) init(c *Config, p *params) error {
 	if miss := missing(p.features); miss != "" {
-		return fmt.Errorf("rio: this kernel's io_uring lacks %s (Linux 5.11 has it): %w", miss, errors.ErrUnsupported)
+		return lacking(miss)
 	}
 	if err := r.mapQueues(p); err != nil {
 		return setupError(err, c.Flags)
@@ -250,6 +253,21 @@ func missing(features uint32) string {
 		}
 	}
 	return ""
+}
+
+func lacking(feature string) error {
+	return fmt.Errorf("rio: this kernel's io_uring lacks %s (Linux 5.11 has it): %w", feature, ErrLacks)
+}
+
+// plainFeatures is missing for a ring that nothing is asked of; "" if there is none.
+func plainFeatures() string {
+	var p params
+	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&p)), 0)
+	if errno != 0 {
+		return ""
+	}
+	unix.Close(int(fd))
+	return missing(p.features)
 }
 
 func setupError(err error, flags uint32) error {

@@ -1,10 +1,14 @@
 package uring
 
-import "structs"
+import (
+	"structs"
+	"time"
+	"unsafe"
+)
 
 // What a loop of its own thread asks for, beyond what any Ring does.
 const (
-	opTimeout          Opcode   = 11
+	OpTimeout          Opcode   = 11
 	sqeBufferSelect    SQEFlags = 1 << 5
 	acceptMultishot             = 1 << 0 // IORING_ACCEPT_MULTISHOT, in sqe.ioprio
 	recvMultishot               = 1 << 1 // IORING_RECV_MULTISHOT, likewise
@@ -57,9 +61,22 @@ type Timespec struct {
 // Set makes t so many nanoseconds.
 func (t *Timespec) Set(ns int64) { t.ts = timespec{sec: ns / 1e9, nsec: ns % 1e9} }
 
+// Timespec pins t.
+func (p *Pins) Timespec(t *Timespec) Addr {
+	p.p.Pin(t)
+	return Addr{v: uint64(uintptr(unsafe.Pointer(&t.ts)))}
+}
+
+// Timeout is how long a request that FillTimeout has made waits, to a Kernel in this process.
+func (a Addr) Timeout() time.Duration {
+	v := uintptr(a.v)
+	ts := *(**timespec)(unsafe.Pointer(&v))
+	return time.Duration(ts.sec)*time.Second + time.Duration(ts.nsec)
+}
+
 // FillTimeout makes s a request that ends with ETIME after t, which lies at addr (IORING_OP_TIMEOUT).
 func (s *SQE) FillTimeout(addr Addr, userData uint64) {
-	s.Fill(opTimeout, 0, -1, 0, addr, 1, 0, userData)
+	s.Fill(OpTimeout, 0, -1, 0, addr, 1, 0, userData)
 }
 
 // pbufEntry is a struct io_uring_buf. In the first one of a ring the last field is the ring's tail.

@@ -26,8 +26,8 @@ var virtuals struct {
 }
 
 // NewVirtual returns a descriptor for v, until FreeVirtual. The functions of this package that ask about a descriptor, or move
-// its position, ask v.
-func NewVirtual(v Virtual) int {
+// its position, ask v, if it is a Virtual.
+func NewVirtual(v any) int {
 	fd := firstVirtual + int(virtuals.last.Add(1))&(firstVirtual-1)
 	virtuals.m.Store(fd, v)
 	return fd
@@ -36,13 +36,18 @@ func NewVirtual(v Virtual) int {
 // FreeVirtual makes fd invalid.
 func FreeVirtual(fd int) { virtuals.m.Delete(fd) }
 
-// VirtualOf returns what fd stands for; nil if it is no Kernel's.
-func VirtualOf(fd int) Virtual {
+// Object returns what fd stands for; nil if it is no Kernel's.
+func Object(fd int) any {
 	if fd < firstVirtual {
 		return nil
 	}
 	v, _ := virtuals.m.Load(fd)
-	f, _ := v.(Virtual)
+	return v
+}
+
+// VirtualOf returns what fd stands for; nil if it is no Kernel's file.
+func VirtualOf(fd int) Virtual {
+	f, _ := Object(fd).(Virtual)
 	return f
 }
 

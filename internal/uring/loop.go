@@ -1,0 +1,60 @@
+package uring
+
+import (
+	"syscall"
+	"time"
+)
+
+// A Loop is a kernel ring that one thread has for itself: it alone submits and waits, so completions are worked off on
+// it, inside its own enter, and nobody else is woken for them (IORING_SETUP_SINGLE_ISSUER, IORING_SETUP_DEFER_TASKRUN).
+type Loop struct {
+	SQ *SQ
+	CQ *CQ
+	// Flags are the IORING_SETUP_* flags that the kernel took.
+	Flags uint32
+	// Restricted is whether the kernel refuses what this library doesn't use.
+	Restricted bool
+
+	ring *Ring
+	held time.Duration
+	loopOS
+}
+
+// OpenLoop sets a Loop up for the calling thread; the goroutine is locked to it. EnterHeld waits as long as held says.
+// With plain, it is as an old kernel has it; with free, it may do whatever the kernel can. If on is not nil, it makes what the Loop runs on instead of Linux.
+func OpenLoop(entries, cqEntries uint32, held time.Duration, plain, free bool, on func(*Queues) Kernel) (*Loop, error) {
+	if on == nil {
+		return openLoopOS(entries, cqEntries, held, plain, free)
+	}
+	r := openOn(Config{Entries: entries, CQEntries: cqEntries, Kernel: on})
+	return &Loop{SQ: &r.SQ, CQ: &r.CQ, Flags: r.Flags, ring: r, held: held}, nil
+}
+
+// Enter submits everything that is published, lets the kernel work off what it has for this thread, and waits until
+// that many CQEs are there, unless a signal comes (EINTR).
+func (l *Loop) Enter(wait uint32) syscall.Errno {
+	if k := l.ring.kernel; k != nil {
+		_, errno := k.Enter(l.SQ.Pending(), wait, EnterGetEvents, Forever)
+		return errno
+	}
+	return l.enter(wait)
+}
+
+// EnterHeld is Enter for what is over soon: it waits for a short time only (ETIME, if it had nothing to submit), and keeps Go's scheduler out of it. That
+// saves the work of giving the P away and getting it back, and of the runtime's monitor, which looks at each P in a system
+// call every 20 µs.
+func (l *Loop) EnterHeld(wait uint32) syscall.Errno {
+	if k := l.ring.kernel; k != nil {
+		_, errno := k.Enter(l.SQ.Pending(), wait, EnterGetEvents, l.held)
+		return errno
+	}
+	return l.enterHeld(wait)
+}
+
+// Close unmaps and closes. It is for the thread that opened l, which has seen every CQE.
+func (l *Loop) Close() error {
+	if l.ring.kernel != nil {
+		return l.ring.closeOn()
+	}
+	return l.closeOS()
+}

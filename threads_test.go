@@ -1,0 +1,17 @@
+package rio_test
+
+import "os"
+
+// With RIO_BACKEND=threads all of these tests run on threads but a few.
+
+// notOnThreads are the tests that need io_uring itself, and what for.
+var notOnThreads = []leftOut{
+	{"they break a ring by its descriptor", `TestBrokenRing.*|Test.*OfABrokenRing.*|TestRingBreaksUnderLoad|TestLoggerHearsOnceThatTheRingBroke`},
+	{"there is one lane, and no lock in the kernel to stand in line for", `TestLanesShareTheWork|TestSideLanesOpenWhenSeveralSubmitAtOnce`},
+	{"nothing is mapped, nothing in flight lies in the kernel", `TestDefaultRingCostsAtMost256KiB|TestOperationInFlightCostsAtMost256Bytes|TestCloseLeavesNoMappingsAndNoDescriptors`},
+	{"the table of lent files has no limit", `TestLoggerHearsOfFewPlacesForLentDescriptors`},
+	{"IORING_SETUP_* flags", `TestFlagsThatTheRingCanLiveWithWork`},
+}
+
+// onThreads is set where all Rings run on threads.
+var onThreads = os.Getenv("RIO_BACKEND") == "threads"
