@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"syscall"
 
 	"github.com/seed-9c58b644/rio/internal/threads"
@@ -72,11 +73,17 @@ func (r *Ring) open(cfg *Config, kc *uring.Config) error {
 		}
 		return fmt.Errorf("rio: New: %s needs io_uring: %w", need, err)
 	}
-	kc.Kernel = threads.New
-	r.backend, r.because, r.loopKernel = Threads, by, threads.New
+	kc.Kernel, r.portable = threads.New, portable
+	if portable {
+		kc.Kernel = threads.NewPortable
+	}
+	r.backend, r.because, r.loopKernel = Threads, by, kc.Kernel
 	r.k, err = uring.Open(*kc)
 	return err
 }
+
+// portable says that Rings on threads work on what packages os and net make of descriptors. On Linux only tests do that.
+var portable = runtime.GOOS != "linux"
 
 // absent reports whether err says that io_uring is forbidden, isn't there, or lacks something.
 func absent(err error) bool {

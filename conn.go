@@ -40,6 +40,13 @@ func (r *Ring) Dial(ctx context.Context, network, address string) (*Conn, error)
 	if err != nil {
 		return nil, err
 	}
+	if r.portable {
+		c, err := r.portConn(nc)
+		if err == nil {
+			c.network = network
+		}
+		return c, err
+	}
 	defer nc.Close()
 	sc, ok := nc.(syscall.Conn)
 	if !ok {
@@ -61,6 +68,9 @@ func (r *Ring) Dial(ctx context.Context, network, address string) (*Conn, error)
 func (r *Ring) NewConn(f *os.File) (*Conn, error) {
 	if err := r.usable("NewConn"); err != nil {
 		return nil, err
+	}
+	if r.portable {
+		return r.takeConn(f)
 	}
 	fd, err := dup("NewConn", f)
 	if err != nil {
@@ -196,5 +206,5 @@ func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 	if c == nil || c.r == nil {
 		return nil, invalid("SyscallConn", "nil Conn")
 	}
-	return rawConn{&c.handle, &c.rd, &c.wr, c.netError}, nil
+	return rawConn{&c.handle, &c.rd, &c.wr, c.netError}.orObject()
 }

@@ -139,7 +139,7 @@ func (f *File) SyscallConn() (syscall.RawConn, error) {
 	if f == nil || f.r == nil {
 		return nil, invalid("SyscallConn", "nil File")
 	}
-	return rawConn{h: &f.handle}, nil
+	return rawConn{h: &f.handle}.orObject()
 }
 
 // Close lets operations on a regular file finish, cancels those that may wait for ever (they resolve with os.ErrClosed),

@@ -28,6 +28,15 @@ func (r *Ring) look(c *call, t *target) (err error) {
 	default:
 		return nil
 	}
+	if k := r.k.Lender(); k != nil {
+		if bounded, socket, ok := k.Look(t.file); ok {
+			if c.kind == kindConnect {
+				return os.NewSyscallError(name, errors.ErrUnsupported)
+			}
+			t.bounded, c.plain = bounded, socket
+			return nil
+		}
+	}
 	var domain int // not c: what goes into this closure goes to the heap, for the ring's own handles too
 	var sockErr error
 	bounded, socket, connect := false, false, c.kind == kindConnect

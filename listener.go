@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed-9c58b644/rio/internal/threads"
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
@@ -37,8 +38,13 @@ func (r *Ring) Listen(network, address string) (*Listener, error) {
 			l.path = name
 		}
 	}
-	fd, err := dup("listen", nl.(syscall.Conn))
-	nl.Close()
+	fd := -1
+	if r.portable {
+		fd = uring.NewVirtual(threads.NewListener(nl))
+	} else {
+		fd, err = dup("listen", nl.(syscall.Conn))
+		nl.Close()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -128,5 +134,5 @@ func (l *Listener) SyscallConn() (syscall.RawConn, error) {
 	if l == nil || l.r == nil {
 		return nil, invalid("SyscallConn", "nil Listener")
 	}
-	return rawConn{&l.handle, &l.in, nil, l.netError}, nil
+	return rawConn{&l.handle, &l.in, nil, l.netError}.orObject()
 }

@@ -50,6 +50,9 @@ func (r *Ring) opened(f *os.File, err error, flag int) (*File, error) {
 		}
 		return nil, err
 	}
+	if r.portable {
+		return r.portFile(f, flag)
+	}
 	return r.newFile(f)
 }
 
@@ -60,6 +63,9 @@ func (r *Ring) NewFile(f *os.File) (*File, error) {
 	}
 	if f == nil {
 		return nil, invalid("NewFile", "nil file")
+	}
+	if r.portable {
+		return r.takeFile(f)
 	}
 	rc, err := f.SyscallConn()
 	if err != nil {
@@ -111,6 +117,9 @@ func (r *Ring) borrowFile(f *os.File, rc syscall.RawConn) (*File, error) {
 }
 
 func (r *Ring) newFile(f *os.File) (*File, error) {
+	if r.portable {
+		return r.portFile(f, 0)
+	}
 	file := &File{f: f}
 	rc, err := f.SyscallConn()
 	if err != nil {

@@ -2,6 +2,7 @@ package rio
 
 import (
 	"net"
+	"syscall"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
@@ -13,6 +14,14 @@ type rawConn struct {
 	h      *handle
 	rd, wr *half                                   // nil, if there are no deadlines
 	wrap   func(op string, err error) *net.OpError // nil: errors are bare
+}
+
+// orObject is c, or that of what stands behind a Virtual, which knows the descriptor and waits on Go's poller.
+func (c rawConn) orObject() (syscall.RawConn, error) {
+	if o, ok := uring.Object(c.h.fd).(syscall.Conn); ok && !c.h.closed() {
+		return o.SyscallConn()
+	}
+	return c, nil
 }
 
 func (c rawConn) Control(f func(fd uintptr)) error {

@@ -21,6 +21,7 @@ type Ring struct {
 	because string
 
 	loopKernel func(*uring.Queues) uring.Kernel // what Serve's loops run on; nil: Linux
+	portable   bool                             // its handles' descriptors are Virtuals
 
 	tickets   tickets
 	profile   *profile

@@ -15,9 +15,7 @@ import (
 // RIO_TEST_REQUIRE is set: a green run must not mean that nothing ran.
 func TestMain(m *testing.M) {
 	simulate()
-	if onThreads {
-		leaveOut(notOnThreads)
-	}
+	threads()
 	r, err := rio.New(nil)
 	if err != nil {
 		if os.Getenv("RIO_TEST_REQUIRE") == "" && (errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EPERM)) {

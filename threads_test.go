@@ -1,8 +1,13 @@
 package rio_test
 
-import "os"
+import (
+	"os"
 
-// With RIO_BACKEND=threads all of these tests run on threads but a few.
+	"github.com/seed-9c58b644/rio/internal/hook"
+)
+
+// With RIO_BACKEND=threads all of these tests run on threads but a few; with RIO_TEST_PORTABLE=1 as well on those that other
+// systems have.
 
 // notOnThreads are the tests that need io_uring itself, and what for.
 var notOnThreads = []leftOut{
@@ -15,3 +20,19 @@ var notOnThreads = []leftOut{
 
 // onThreads is set where all Rings run on threads.
 var onThreads = os.Getenv("RIO_BACKEND") == "threads"
+
+// notPortable are those of the rest that need what only Linux's descriptors have.
+var notPortable = []leftOut{}
+
+// threads leaves out what can't be run on threads.
+func threads() {
+	if !onThreads {
+		return
+	}
+	tests := notOnThreads
+	if os.Getenv("RIO_TEST_PORTABLE") != "" {
+		hook.Portable()
+		tests = append(tests, notPortable...)
+	}
+	leaveOut(tests)
+}

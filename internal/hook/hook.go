@@ -19,6 +19,10 @@ var (
 
 	// Everywhere makes every rio.New use k from here on; the zero Kernel is Linux. It is for TestMain.
 	Everywhere func(k Kernel)
+
+	// Portable makes every Ring on threads one that has no system's descriptors, as it is where there is no Linux. It is for
+	// TestMain.
+	Portable func()
 )
 
 // Simulate makes the kernel that a test suite written for Linux can run on. Package riotest fills it in.

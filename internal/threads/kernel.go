@@ -19,9 +19,11 @@ import (
 type kernel struct {
 	mu       sync.Mutex
 	q        *uring.Queues
+	portable bool
 	born     time.Time
 	waiting  map[uint64]*request // by user_data
 	files    map[uint32]lent
+	borrowed map[syscall.Conn]*borrowed
 	overflow []uring.CQE // had no place
 	free     *request
 	sleepers []*sleeper // in Enter
@@ -33,9 +35,14 @@ type kernel struct {
 
 var _ uring.Lender = (*kernel)(nil)
 
-// New makes a Kernel.
-func New(q *uring.Queues) uring.Kernel {
-	k := &kernel{q: q, born: time.Now(), waiting: map[uint64]*request{}, files: map[uint32]lent{}}
+// New makes a Kernel for Linux's descriptors.
+func New(q *uring.Queues) uring.Kernel { return newKernel(q, false) }
+
+// NewPortable makes a Kernel for what packages os and net make of them.
+func NewPortable(q *uring.Queues) uring.Kernel { return newKernel(q, true) }
+
+func newKernel(q *uring.Queues, portable bool) *kernel {
+	k := &kernel{portable: portable, borrowed: map[syscall.Conn]*borrowed{}, q: q, born: time.Now(), waiting: map[uint64]*request{}, files: map[uint32]lent{}}
 	k.outside.init()
 	k.pool.init(k)
 	for range 8 {
@@ -43,7 +50,9 @@ func New(q *uring.Queues) uring.Kernel {
 		s.timer.Stop()
 		k.spare = append(k.spare, s)
 	}
-	k.init()
+	if !portable {
+		k.init()
+	}
 	return k
 }
 
@@ -198,7 +207,11 @@ func (k *kernel) SetFile(place uint32, fd int) error {
 
 // Lend puts a file into the table.
 func (k *kernel) Lend(place uint32, f syscall.Conn) error {
-	t, err := k.hold(f)
+	hold := k.hold
+	if k.portable {
+		hold = k.holdObject
+	}
+	t, err := hold(f)
 	if err != nil {
 		return err
 	}

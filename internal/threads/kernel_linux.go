@@ -105,11 +105,12 @@ func (o *kernelOS) add(r *request) error {
 }
 
 // disarm takes it out.
-func (r *request) disarm() {
+func (r *request) disarm() bool {
 	unix.EpollCtl(r.k.os.fd, unix.EPOLL_CTL_DEL, r.armed, nil)
 	if r.armed != r.d.FD {
 		unix.Close(r.armed)
 	}
+	return true
 }
 
 // init makes the epoll instance; if that fails, the first one that waits tries again, and hears of it.

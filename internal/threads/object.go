@@ -1,6 +1,12 @@
 package threads
 
-import "github.com/seed-9c58b644/rio/internal/uring"
+import (
+	"errors"
+	"net"
+	"syscall"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
 
 // objectTarget is the target that a descriptor of NewVirtual's stands for.
 func objectTarget(o any) target {
@@ -18,7 +24,10 @@ type wakerTarget struct{ w *uring.SoftWaker }
 
 func (t wakerTarget) begin(r *request) {
 	k, data := r.k, r.data
-	k.wait(r, func(*request) { t.w.Listen(nil) })
+	k.wait(r, func(*request) bool {
+		t.w.Listen(nil)
+		return true
+	})
 	if t.w.Listen(func() { k.ended(r, data, 8) }) {
 		k.stop(r)
 		k.complete(r, 8)
@@ -26,3 +35,71 @@ func (t wakerTarget) begin(r *request) {
 }
 
 func (t wakerTarget) perform(*request) (int32, bool) { panic("threads: a waker is not for the pool") }
+
+// A borrowed object is somebody else's file, connection or listener. All requests for one share its directions.
+type borrowed struct {
+	target
+	users int
+}
+
+// holdObject lends f to the table as what package os or net makes of it. Closed meanwhile, it is an error for what was begun
+// on it.
+func (k *kernel) holdObject(f syscall.Conn) (lent, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	b := k.borrowed[f]
+	if b == nil {
+		t := foreign(f)
+		if t == nil {
+			return lent{}, errors.ErrUnsupported
+		}
+		b = &borrowed{target: t}
+		k.borrowed[f] = b
+	}
+	b.users++
+	return lent{b.target, func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if b.users--; b.users == 0 {
+			delete(k.borrowed, f)
+		}
+	}}, nil
+}
+
+func foreign(f syscall.Conn) target {
+	switch f := f.(type) {
+	case net.Conn:
+		return newStream(f, f)
+	case net.Listener:
+		return NewListener(f)
+	case interface {
+		fileLike
+		statter
+		deadlines
+	}:
+		if !bounded(f) {
+			return newStream(f, f)
+		}
+		return &files{f: f}
+	case interface {
+		fileLike
+		statter
+	}:
+		return &files{f: f}
+	}
+	return nil
+}
+
+// Look says what has to be known of f before anything is begun on it; ok is false if its descriptor can be asked.
+func (k *kernel) Look(f syscall.Conn) (bounds, socket, ok bool) {
+	if !k.portable {
+		return false, false, false
+	}
+	switch f := f.(type) {
+	case net.Conn, net.Listener:
+		return false, true, true
+	case statter:
+		return bounded(f), false, true
+	}
+	return false, false, true
+}

@@ -17,7 +17,7 @@ type request struct {
 	target   target
 	progress calls.Progress
 	timer    *time.Timer
-	end      func(*request) // takes it out of whatever it waits in; set while it waits
+	end      func(*request) bool // takes it out of whatever it waits in; set while it waits
 	requestOS
 }
 
@@ -76,7 +76,7 @@ func (k *kernel) begin(r *request) {
 	case uring.OpAsyncCancel:
 		k.complete(r, k.cancel(r.Addr.Uint64()))
 	case uring.OpTimeout:
-		k.wait(r, func(r *request) { r.timer.Stop() })
+		k.wait(r, func(r *request) bool { r.timer.Stop(); return true })
 		r.timer = time.AfterFunc(r.Addr.Timeout(), func() { k.ended(r, r.data, -int32(uring.ETIME)) })
 	default:
 		if errno := k.find(r); errno != 0 {
@@ -92,7 +92,7 @@ func (k *kernel) find(r *request) syscall.Errno {
 		r.target = k.files[uint32(r.FD)].target
 	} else if o := uring.Object(int(r.FD)); o != nil {
 		r.target = objectTarget(o)
-	} else {
+	} else if !k.portable {
 		r.target = r.descriptor()
 	}
 	if r.target == nil {
@@ -101,8 +101,9 @@ func (k *kernel) find(r *request) syscall.Errno {
 	return 0
 }
 
-// wait makes r one that can be cancelled: end will be called for that, under mu, and then it is complete.
-func (k *kernel) wait(r *request, end func(*request)) {
+// wait makes r one that can be cancelled: end will be called for that, under mu. If it reports true, r is out of everything,
+// and complete; otherwise it will be soon.
+func (k *kernel) wait(r *request, end func(*request) bool) {
 	r.end = end
 	k.waiting[r.data] = r
 }
@@ -133,8 +134,11 @@ func (k *kernel) cancel(data uint64) int32 {
 		if r = k.pool.remove(data); r == nil {
 			return -int32(syscall.ENOENT)
 		}
+	} else if !r.end(r) {
+		return -int32(syscall.EALREADY)
 	} else {
-		k.stop(r)
+		r.end = nil
+		delete(k.waiting, data)
 	}
 	res := -int32(syscall.ECANCELED)
 	if r.progress.Done > 0 {

@@ -25,6 +25,8 @@ type Lender interface {
 	Kernel
 	// Lend puts f into a place of the table, and keeps it open until SetFile empties that.
 	Lend(place uint32, f syscall.Conn) error
+	// Look says what has to be known of f before anything is begun on it; ok is false if its descriptor can be asked.
+	Look(f syscall.Conn) (bounded, socket, ok bool)
 }
 
 // Queues are a Ring's queues as its Kernel sees them. A Kernel serialises its calls.

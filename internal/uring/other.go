@@ -9,13 +9,13 @@ import (
 	"syscall"
 )
 
-// Constants that have no meaning here.
+// Flags, as a Kernel that is no system's knows them. There is no O_DIRECT.
 const (
-	MsgNoSignal OpFlags = 0
-	MsgWaitAll  OpFlags = 0
-	AcceptFlags OpFlags = 0
+	MsgNoSignal OpFlags = 0x4000
+	MsgWaitAll  OpFlags = 0x100
+	AcceptFlags OpFlags = 0x80800
 	FileDirect          = 0
-	FileAppend          = 0
+	FileAppend          = syscall.O_APPEND
 )
 
 // Errnos that not every system has.
@@ -38,19 +38,18 @@ func (r *Ring) events() syscall.Errno         { return syscall.ENOSYS }
 func (r *Ring) waitRoom() syscall.Errno       { return syscall.ENOSYS }
 func (r *Ring) close() error                  { return nil }
 
-func Dup(int) (int, error)                { return -1, errors.ErrUnsupported }
-func CloseFD(int) error                   { return errors.ErrUnsupported }
+func closeFD(int) error                   { return errors.ErrUnsupported }
 func fileType(int) (bool, bool)           { return true, false }
 func fileFlags(int) int                   { return 0 }
-func Alignment(int) (int, int, error)     { return 0, 0, errors.ErrUnsupported }
-func Sockname(int, *Sockaddr) error       { return errors.ErrUnsupported }
-func Peername(int, *Sockaddr) error       { return errors.ErrUnsupported }
-func Domain(int) (int, error)             { return 0, errors.ErrUnsupported }
-func SocketType(int) (int, error)         { return 0, errors.ErrUnsupported }
+func alignment(int) (int, int, error)     { return 0, 0, errors.ErrUnsupported }
+func sockname(int, *Sockaddr) error       { return errors.ErrUnsupported }
+func peername(int, *Sockaddr) error       { return errors.ErrUnsupported }
+func domain(int) (int, error)             { return 0, errors.ErrUnsupported }
+func socketType(int) (int, error)         { return 0, errors.ErrUnsupported }
 func TuneTCP(int)                         {}
 func seek(int, int64, int) (int64, error) { return 0, errors.ErrUnsupported }
 func truncate(int, int64) error           { return errors.ErrUnsupported }
-func Shutdown(int, bool) error            { return errors.ErrUnsupported }
+func shutdown(int, bool) error            { return errors.ErrUnsupported }
 func SocketError(int) syscall.Errno       { return syscall.ENOSYS }
 func OnlineCPU(int) bool                  { return false }
 

@@ -3,8 +3,10 @@ package uring
 import (
 	"bytes"
 	"encoding/binary"
+	"net"
 	"net/netip"
 	"structs"
+	"unsafe"
 )
 
 // Socket types, Linux's numbers.
@@ -57,6 +59,39 @@ func (s *Sockaddr) SetInet(family int, ap netip.AddrPort, scope uint32) {
 	copy(s.buf[8:], a[:])
 	binary.NativeEndian.PutUint32(s.buf[24:], scope)
 	s.len = 28
+}
+
+// setIP is SetInet for what package net has.
+func (s *Sockaddr) setIP(ip net.IP, port int, zone string) {
+	a, _ := netip.AddrFromSlice(ip)
+	family, scope := AFInet6, 0
+	if a = a.Unmap(); a.Is4() {
+		family = AFInet
+	} else if i, err := net.InterfaceByName(zone); err == nil && zone != "" {
+		scope = i.Index
+	}
+	if !a.IsValid() {
+		a = netip.IPv6Unspecified()
+	}
+	s.SetInet(family, netip.AddrPortFrom(a, uint16(port)), uint32(scope))
+}
+
+// SetUnix makes s the address of an AF_UNIX socket that package net calls name.
+func (s *Sockaddr) SetUnix(name string) {
+	*s = Sockaddr{}
+	binary.NativeEndian.PutUint16(s.buf[:], AFUnix)
+	n := copy(s.buf[2:], name)
+	if s.len = uint32(2 + n); n > 0 && s.buf[2] == '@' {
+		s.buf[2] = 0
+	}
+}
+
+// SetPeer writes a to where an accept wants its peer's address, if it does.
+func (q *Request) SetPeer(a net.Addr) {
+	if q.Addr.v != 0 {
+		v := uintptr(q.Addr.v) - unsafe.Offsetof(Sockaddr{}.buf)
+		(*(**Sockaddr)(unsafe.Pointer(&v))).setNet("accept", a)
+	}
 }
 
 // Inet returns an AF_INET or AF_INET6 address and the index of its zone.

@@ -20,13 +20,11 @@ var (
 	SendBuffer   = Option{unix.SOL_SOCKET, unix.SO_SNDBUF}
 )
 
-// SetOption sets an option of the socket fd (setsockopt(2)).
-func SetOption(fd int, o Option, v int) error {
+func setOption(fd int, o Option, v int) error {
 	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, o.level, o.name, v))
 }
 
-// SetLinger says how long close(2) may wait for what was sent; not at all if sec is negative (SO_LINGER).
-func SetLinger(fd, sec int) error {
+func setLinger(fd, sec int) error {
 	var l unix.Linger
 	if sec >= 0 {
 		l = unix.Linger{Onoff: 1, Linger: int32(sec)}

@@ -4,10 +4,19 @@ package uring
 
 import "errors"
 
-// An Option has no meaning here.
-type Option struct{}
+// An Option is a number that a Virtual knows.
+type Option struct{ n int }
 
-var NoDelay, KeepAlive, KeepIdle, KeepInterval, KeepCount, RecvBuffer, SendBuffer Option
+// The options that a connection has methods for.
+var (
+	NoDelay      = Option{1}
+	KeepAlive    = Option{2}
+	KeepIdle     = Option{3}
+	KeepInterval = Option{4}
+	KeepCount    = Option{5}
+	RecvBuffer   = Option{6}
+	SendBuffer   = Option{7}
+)
 
-func SetOption(int, Option, int) error { return errors.ErrUnsupported }
-func SetLinger(int, int) error         { return errors.ErrUnsupported }
+func setOption(int, Option, int) error { return errors.ErrUnsupported }
+func setLinger(int, int) error         { return errors.ErrUnsupported }

@@ -33,8 +33,7 @@ func Dup(fd int) (int, error) {
 	return n, os.NewSyscallError("fcntl", err)
 }
 
-// CloseFD closes fd.
-func CloseFD(fd int) error { return os.NewSyscallError("close", unix.Close(fd)) }
+func closeFD(fd int) error { return os.NewSyscallError("close", unix.Close(fd)) }
 
 func fileType(fd int) (bounded, socket bool) {
 	var st unix.Stat_t
@@ -101,8 +100,7 @@ func truncate(fd int, size int64) error {
 	}
 }
 
-// Alignment asks statx(2) what O_DIRECT wants of fd (STATX_DIOALIGN).
-func Alignment(fd int) (mem, off int, err error) {
+func alignment(fd int) (mem, off int, err error) {
 	var st unix.Statx_t
 	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, statxAligned, &st); err != nil {
 		return 0, 0, os.NewSyscallError("statx", err)
@@ -113,11 +111,9 @@ func Alignment(fd int) (mem, off int, err error) {
 	return int(st.Dio_mem_align), int(st.Dio_offset_align), nil
 }
 
-// Sockname and Peername fill s (getsockname(2), getpeername(2)).
-func Sockname(fd int, s *Sockaddr) error { return name(unix.SYS_GETSOCKNAME, "getsockname", fd, s) }
+func sockname(fd int, s *Sockaddr) error { return name(unix.SYS_GETSOCKNAME, "getsockname", fd, s) }
 
-// Peername is Sockname for the other end.
-func Peername(fd int, s *Sockaddr) error { return name(unix.SYS_GETPEERNAME, "getpeername", fd, s) }
+func peername(fd int, s *Sockaddr) error { return name(unix.SYS_GETPEERNAME, "getpeername", fd, s) }
 
 func name(nr uintptr, what string, fd int, s *Sockaddr) error {
 	s.Reset()
@@ -129,14 +125,12 @@ func name(nr uintptr, what string, fd int, s *Sockaddr) error {
 	return nil
 }
 
-// Domain is the socket's address family (SO_DOMAIN).
-func Domain(fd int) (int, error) {
+func domain(fd int) (int, error) {
 	d, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
 	return d, os.NewSyscallError("getsockopt", err)
 }
 
-// SocketType is the socket's type (SO_TYPE).
-func SocketType(fd int) (int, error) {
+func socketType(fd int) (int, error) {
 	t, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
 	return t, os.NewSyscallError("getsockopt", err)
 }
@@ -151,8 +145,7 @@ func TuneTCP(fd int) {
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 9)
 }
 
-// Shutdown ends one direction of a connection (shutdown(2)).
-func Shutdown(fd int, write bool) error {
+func shutdown(fd int, write bool) error {
 	how := unix.SHUT_RD
 	if write {
 		how = unix.SHUT_WR

@@ -54,7 +54,10 @@ func VirtualOf(fd int) Virtual {
 // FileType reports whether operations on fd end by themselves, it being a regular file, a directory or a block device,
 // and whether it is a socket.
 func FileType(fd int) (bounded, socket bool) {
-	if fd >= firstVirtual {
+	if o := Object(fd); o != nil {
+		if k, ok := o.(interface{ Kind() (bounded, socket bool) }); ok {
+			return k.Kind()
+		}
 		return true, false
 	}
 	return fileType(fd)

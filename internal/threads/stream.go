@@ -1,0 +1,161 @@
+package threads
+
+import (
+	"io"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// What has to be waited for waits in a Read, Write or Accept of packages os and net, and so on Go's poller, on a goroutine
+// for each direction that has something to do. A deadline ends it.
+
+// A direction does one request after the other.
+type direction struct {
+	do       func(r *request) (int32, error)
+	deadline func(time.Time) error
+	queue    []*request // the first one is being done
+	busy     bool       // there is a goroutine
+	kicked   bool       // the first one was cancelled
+}
+
+func (d *direction) begin(r *request) {
+	d.queue = append(d.queue, r)
+	r.k.wait(r, d.cancel)
+	if !d.busy {
+		d.busy = true
+		k := r.k
+		k.outside.run(func() { d.run(k) })
+	}
+}
+
+// cancel takes r out, or ends what it waits in; then it is complete later.
+func (d *direction) cancel(r *request) (ended bool) {
+	i := slices.Index(d.queue, r)
+	if i != 0 {
+		d.queue = slices.Delete(d.queue, i, i+1)
+		return true
+	}
+	d.kicked = true
+	d.deadline(time.Unix(1, 0))
+	return false
+}
+
+// run is the goroutine.
+func (d *direction) run(k *kernel) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for len(d.queue) > 0 {
+		r := d.queue[0]
+		k.mu.Unlock()
+		n, err := d.do(r)
+		k.mu.Lock()
+		res := result(int(n), err)
+		if d.kicked {
+			d.kicked = false
+			d.deadline(time.Time{})
+			if res == -int32(syscall.ETIMEDOUT) {
+				res = -int32(syscall.ECANCELED)
+			}
+		}
+		d.queue = slices.Delete(d.queue, 0, 1)
+		delete(k.waiting, r.data)
+		r.end = nil
+		k.complete(r, res)
+	}
+	d.busy = false
+}
+
+// A stream is what is read from and written to without an offset.
+type stream struct{ in, out direction }
+
+// deadlines are what os.File and net.Conn have.
+type deadlines interface {
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+}
+
+func newStream(rw io.ReadWriter, d deadlines) *stream {
+	return &stream{
+		in: direction{deadline: d.SetReadDeadline, do: func(r *request) (int32, error) {
+			return receive(r, rw.Read)
+		}},
+		out: direction{deadline: d.SetWriteDeadline, do: func(r *request) (int32, error) {
+			if r.Op == uring.OpSend && r.OpFlags&uring.DontWait != 0 {
+				d.SetWriteDeadline(time.Now().Add(atOnce))
+				defer d.SetWriteDeadline(time.Time{})
+				n, err := send(r, rw.Write)
+				if n == 0 && result(0, err) == -int32(syscall.ETIMEDOUT) {
+					err = syscall.EAGAIN
+				}
+				return n, err
+			}
+			return send(r, rw.Write)
+		}},
+	}
+}
+
+// atOnce is how long something may take that isn't to be waited for: with a deadline that has passed nothing is tried.
+const atOnce = 5 * time.Millisecond
+
+func (s *stream) begin(r *request) {
+	switch r.Op {
+	case uring.OpRead, uring.OpReadv, uring.OpRecv:
+		s.in.begin(r)
+	case uring.OpWrite, uring.OpWritev, uring.OpSend:
+		s.out.begin(r)
+	default:
+		r.k.complete(r, -int32(syscall.EINVAL))
+	}
+}
+
+func (s *stream) perform(*request) (int32, bool) { panic("threads: a stream is not for the pool") }
+
+// receive is one read, or as many as it takes (MSG_WAITALL).
+func receive(r *request, f func([]byte) (int, error)) (int32, error) {
+	b := flat(r.buffers())
+	if len(b) == 0 {
+		return 0, nil
+	}
+	var n int
+	var err error
+	if r.Op == uring.OpRecv && r.OpFlags&uring.MsgWaitAll != 0 {
+		n, err = read(b, func(p []byte) (int, error) { return io.ReadFull(reader(f), p) })
+	} else {
+		n, err = read(b, f)
+	}
+	if r.Op == uring.OpReadv {
+		for i, left := 0, b[:n]; len(left) > 0; i++ {
+			left = left[uring.KernelCopy(r.buffers()[i], left):]
+		}
+	}
+	return int32(n), err
+}
+
+type reader func([]byte) (int, error)
+
+func (f reader) Read(p []byte) (int, error) { return f(p) }
+
+func send(r *request, f func([]byte) (int, error)) (int32, error) {
+	n, err := write(flat(r.buffers()), f)
+	return int32(n), err
+}
+
+// flat is bufs in one piece: a copy, if they are several.
+func flat(bufs [][]byte) []byte {
+	if len(bufs) == 1 {
+		return bufs[0]
+	}
+	n := 0
+	for _, b := range bufs {
+		n += len(b)
+	}
+	all := make([]byte, n)
+	n = 0
+	for _, b := range bufs {
+		n += uring.KernelCopy(all[n:], b)
+	}
+	return all
+}
