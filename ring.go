@@ -11,8 +11,8 @@ import (
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
-// A Ring is an io_uring, or does the same without (Backend). Any number of goroutines may use it. Start as many as you like, but one is mostly enough: the
-// goroutines of a Ring help each other.
+// A Ring is an io_uring, or does the same without (Backend). Any number of goroutines may use it. Start as many as you like,
+// but one is mostly enough: the goroutines of a Ring help each other.
 type Ring struct {
 	lane // the first one
 	side sideLanes
