@@ -30,6 +30,9 @@ func (r *Ring) look(c *call, t *target) (err error) {
 	}
 	if k := r.k.Lender(); k != nil {
 		if bounded, socket, ok := k.Look(t.file); ok {
+			if err := t.raw.Control(func(uintptr) {}); err != nil {
+				return foreignError(name, err)
+			}
 			if c.kind == kindConnect {
 				return os.NewSyscallError(name, errors.ErrUnsupported)
 			}

@@ -18,10 +18,26 @@ type rawConn struct {
 
 // orObject is c, or that of what stands behind a Virtual, which knows the descriptor and waits on Go's poller.
 func (c rawConn) orObject() (syscall.RawConn, error) {
-	if o, ok := uring.Object(c.h.fd).(syscall.Conn); ok && !c.h.closed() {
-		return o.SyscallConn()
+	o, ok := uring.Object(c.h.fd).(syscall.Conn)
+	if !ok || c.h.closed() {
+		return c, nil
 	}
-	return c, nil
+	inner, err := o.SyscallConn()
+	return virtualConn{inner, c.h}, err
+}
+
+// A virtualConn is a Virtual's, which Close waits for too.
+type virtualConn struct {
+	syscall.RawConn
+	h *handle
+}
+
+func (c virtualConn) Control(f func(fd uintptr)) error {
+	if !c.h.get() {
+		return c.h.closedError()
+	}
+	defer c.h.put()
+	return c.RawConn.Control(f)
 }
 
 func (c rawConn) Control(f func(fd uintptr)) error {

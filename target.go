@@ -4,6 +4,8 @@ import (
 	"os"
 	"reflect"
 	"syscall"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
 // A target is where an operation goes: a handle of this ring, which is held, or somebody else's descriptor.
@@ -46,6 +48,9 @@ func (r *Ring) target(c *call) (h *handle, file syscall.Conn, err error) {
 		}
 		if h.r == r {
 			return h, nil, nil
+		}
+		if o, ok := uring.Object(h.fd).(syscall.Conn); ok && !h.closed() {
+			return nil, o, nil // the Ring that it belongs to may be closed
 		}
 	}
 	if v := reflect.ValueOf(c.file); v.Kind() == reflect.Pointer && v.IsNil() {

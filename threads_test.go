@@ -22,7 +22,14 @@ var notOnThreads = []leftOut{
 var onThreads = os.Getenv("RIO_BACKEND") == "threads"
 
 // notPortable are those of the rest that need what only Linux's descriptors have.
-var notPortable = []leftOut{}
+var notPortable = []leftOut{
+	{"cached reads, O_DIRECT and its alignment are Linux's", `TestCachedReadsNeedNoEnter|TestBurstsOfCachedReadsGoTogether|TestAlignmentIsWhatDirectIONeeds`},
+	{"packages os and net allocate, and wait on a goroutine each", `Test.*DoNotAllocate|Test.*DoesNotAllocate|TestPendingCallsHaveNoGoroutines`},
+	{"a RawConn waits on Go's poller, which the Ring doesn't count", `TestSyscallConnOfAConn|TestMethodsNeverSayECANCELED|TestSyscallConnReadWaitsForThePipe`},
+	{"Ring.Connect is unsupported", `TestConnectConnects|TestBadAddressesAreErrors`},
+	{"NewFile duplicates, which drops fcntl locks, and closes", `TestFcntlLocksSurviveNewFile|TestNewFileTakesOver`},
+	{"an operation on a closed connection is EINVAL or unsupported before it is closed", `TestClosedFilesAndSocketsAreErrors`},
+}
 
 // threads leaves out what can't be run on threads.
 func threads() {

@@ -1,6 +1,8 @@
 package rio
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"os"
 	"runtime"
@@ -71,9 +73,12 @@ func (r *Ring) takeConn(f *os.File) (*Conn, error) {
 	if f == nil {
 		return nil, invalid("NewConn", "nil file")
 	}
+	if _, err := f.Stat(); errors.Is(err, os.ErrClosed) {
+		return nil, foreignError("NewConn", err)
+	}
 	nc, err := net.FileConn(f)
 	if err != nil {
-		return nil, os.NewSyscallError("NewConn", err)
+		return nil, fmt.Errorf("rio: not a socket to make a Conn of: %w", err)
 	}
 	c, err := r.portConn(nc)
 	if err == nil {

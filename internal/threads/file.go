@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
@@ -103,8 +104,10 @@ func (t *files) transfer(r *request, reads bool) int32 {
 // some is one read or write. Offset -1 is the file's position.
 func (t *files) some(b []byte, at int64, reads bool) (int, error) {
 	switch {
-	case len(b) == 0:
+	case len(b) == 0 && reads:
 		return 0, nil
+	case len(b) == 0:
+		return t.f.Write(nil) // may it be written to?
 	case reads && at == -1:
 		return read(b, t.f.Read)
 	case reads:
@@ -112,7 +115,13 @@ func (t *files) some(b []byte, at int64, reads bool) (int, error) {
 	case at == -1 || t.appends:
 		return write(b, t.f.Write)
 	}
-	return write(b, func(p []byte) (int, error) { return t.f.WriteAt(p, at) })
+	return write(b, func(p []byte) (int, error) {
+		n, err := t.f.WriteAt(p, at)
+		if n == 0 && err != nil && strings.Contains(err.Error(), "O_APPEND") {
+			return t.f.Write(p) // package os refuses it, Linux appends
+		}
+		return n, err
+	})
 }
 
 // read and write spare the race detector what packages os and net tell it of b: it is told by the Ring's witness.

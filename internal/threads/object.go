@@ -45,6 +45,13 @@ type borrowed struct {
 // holdObject lends f to the table as what package os or net makes of it. Closed meanwhile, it is an error for what was begun
 // on it.
 func (k *kernel) holdObject(f syscall.Conn) (lent, error) {
+	raw, err := f.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(uintptr) {}) // is it closed?
+	}
+	if err != nil {
+		return lent{}, err
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	b := k.borrowed[f]
