@@ -2,6 +2,7 @@ package rio_test
 
 import (
 	"os"
+	"runtime"
 
 	"github.com/seed-9c58b644/rio/internal/hook"
 )
@@ -23,12 +24,19 @@ var onThreads = os.Getenv("RIO_BACKEND") == "threads"
 
 // notPortable are those of the rest that need what only Linux's descriptors have.
 var notPortable = []leftOut{
-	{"cached reads, O_DIRECT and its alignment are Linux's", `TestCachedReadsNeedNoEnter|TestBurstsOfCachedReadsGoTogether|TestAlignmentIsWhatDirectIONeeds`},
-	{"packages os and net allocate, and wait on a goroutine each", `Test.*DoNotAllocate|Test.*DoesNotAllocate|TestPendingCallsHaveNoGoroutines`},
+	{"cached reads, O_DIRECT, fallocate are Linux's", `TestCachedReadsNeedNoEnter|TestBurstsOfCachedReadsGoTogether|TestAlignmentIsWhatDirectIONeeds|` +
+		`TestUnalignedDirectIOSaysWhatIsWrong|TestBadNumbersAreErrors|TestOneChainTakesEveryOperationOnFiles|TestChainHasEveryOperation|` +
+		`TestProfileCountsEveryKind|TestFileOperationsOutliveTheThreadThatSubmittedThem|TestForeignSyncAndFallocateReachTheFileTheyWereGiven`},
+	{"Ring.Connect is unsupported", `TestConnect.*|TestRefusedConnectEndsItsChain|TestBadAddressesAreErrors|TestSendToNobodyIsEPIPEAndNoSignal`},
+	{"packages os and net allocate, and wait on a goroutine each", `Test.*DoNotAllocate|Test.*DoesNotAllocate|TestPendingCallsHaveNoGoroutines|` +
+		`TestServeKeepsManyConnectionsApart`},
 	{"a RawConn waits on Go's poller, which the Ring doesn't count", `TestSyscallConnOfAConn|TestMethodsNeverSayECANCELED|TestSyscallConnReadWaitsForThePipe`},
-	{"Ring.Connect is unsupported", `TestConnectConnects|TestBadAddressesAreErrors`},
-	{"NewFile duplicates, which drops fcntl locks, and closes", `TestFcntlLocksSurviveNewFile|TestNewFileTakesOver`},
-	{"an operation on a closed connection is EINVAL or unsupported before it is closed", `TestClosedFilesAndSocketsAreErrors`},
+	{"NewFile duplicates, which drops fcntl locks, doesn't know O_APPEND, and closes", `TestFcntlLocksSurviveNewFile|TestForeignFilesKeepTheirLocks|` +
+		`TestFileDoesWhatAnOsFileDoes|TestNewFileTakesOver`},
+	{"a foreign file is its owner's: closed meanwhile, it is an error", `TestChainReachesItsFilesAfterTheyWereClosed|TestNoOperationReachesAnotherFile|` +
+		`TestPendingReadStaysWithItsPipe|TestClosedFilesAndSocketsAreErrors`},
+	{"it has to be one of package os's or net's", `TestNumberOfAForeignFileIsUsedOnlyInControl`},
+	{"the errno isn't Linux's", `TestPipesIgnoreTheOffset`},
 }
 
 // threads leaves out what can't be run on threads.
@@ -37,7 +45,7 @@ func threads() {
 		return
 	}
 	tests := notOnThreads
-	if os.Getenv("RIO_TEST_PORTABLE") != "" {
+	if os.Getenv("RIO_TEST_PORTABLE") != "" || runtime.GOOS != "linux" {
 		hook.Portable()
 		tests = append(tests, notPortable...)
 	}
