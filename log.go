@@ -21,7 +21,7 @@ func (r *Ring) logTo(cfg *Config) {
 	if r.k.Flags&uring.SetupSubmitAll == 0 {
 		r.log.Info("rio: this kernel has no IORING_SETUP_SUBMIT_ALL; linked operations are submitted one by one")
 	}
-	if !r.k.Restricted && !r.side.config.Free && r.side.config.Kernel == nil {
+	if r.backend == IOUring && r.side.config.Kernel == nil && !r.side.config.Free && !r.k.Restricted {
 		r.log.Info("rio: this kernel has no IORING_REGISTER_RESTRICTIONS; the ring can do whatever the kernel can")
 	}
 	if n := r.k.Files; n < len(r.table) {
