@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/seed-9c58b644/rio"
 )
 
 // print writes r for a person.
@@ -17,6 +19,9 @@ func (r *report) print(out io.Writer) {
 		fmt.Fprintf(w, "io_uring does not work here: %s\n", r.Cause)
 		for _, s := range r.Advice {
 			fmt.Fprintf(w, "  - %s\n", s)
+		}
+		if r.Backend == rio.Threads.String() {
+			fmt.Fprintln(w, "Until then rio.New(nil) runs on threads: the same API, by plain system calls.")
 		}
 	}
 	fmt.Fprintln(w)
