@@ -23,7 +23,15 @@ const (
 	// IOUring is Linux's io_uring(7), and an error of New's where that can't be had.
 	IOUring
 
-	// Threads is plain system calls, on a bounded pool of goroutines: on every system.
+	// Threads is plain system calls, on every system: a bounded pool of goroutines for what ends by itself (64, or four for
+	// each P), and Go's poller for what has to wait, which takes none of these. A read or write that a goroutine has begun
+	// can't be cancelled, as with IOUring. SQPoll, IOPoll and SetupFlags are errors.
+	//
+	// On Linux that is all. On other systems operations go by way of packages os and net: a foreign descriptor has to be an
+	// *os.File, a net.Conn or a net.Listener, and what was begun on it ends with an error if it is closed meanwhile; to cancel
+	// what waits on one moves its deadlines; a pipe or a console that has none keeps what waits for it. NewFile duplicates, and
+	// so drops fcntl locks. SyncFileRange is an fsync; Connect and Fallocate are errors.ErrUnsupported, and NewConn is on
+	// Windows.
 	Threads
 )
 

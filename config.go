@@ -51,7 +51,7 @@ type Config struct {
 	// latency, from start to the completion's reading, then submissions, batch sizes and waits for a place.
 	Profile io.Writer
 
-	// If Logger is not nil, it hears of what no error tells: an option that this kernel doesn't have and the Ring does
+	// If Logger is not nil, it hears of what no error tells: that there is no io_uring, an option that this kernel doesn't have and the Ring does
 	// without, fewer places for lent descriptors than operations, memory that had to be waited for, a Ring that broke.
 	// Nothing is logged of single operations.
 	Logger *slog.Logger

@@ -9,6 +9,8 @@
 //	sync := ring.Fdatasync(f)
 //	_, err = sync.Wait()
 //
+// Where there is no io_uring, or it is forbidden, a Ring does the same with threads: see Backend.
+//
 // # What it promises
 //
 // A buffer can't go away under the kernel: from the call until the Completion resolves the ring keeps it alive and in

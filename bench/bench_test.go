@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 // requireRing skips where there is no io_uring.
 func requireRing(t *testing.T) {
 	t.Helper()
-	ring, err := rio.New(nil)
+	ring, err := rio.New(&rio.Config{Backend: rio.IOUring})
 	if err == nil {
 		ring.Close()
 		return

@@ -116,7 +116,7 @@ func run(ctx context.Context, args []string, stdout *os.File) error {
 		}
 		return nil
 	}
-	probe, err := rio.New(nil)
+	probe, err := rio.New(&rio.Config{Backend: rio.IOUring}) // the bars are for io_uring; RIO_BACKEND=threads shows the other one
 	if err != nil {
 		return err // it names the cause
 	}

@@ -65,9 +65,17 @@ func TestSignalLeavesNothingBehind(t *testing.T) {
 func TestForbiddenRingIsOneLine(t *testing.T) {
 	dir := t.TempDir()
 	cmd := extest.Command(t, "-size", "1MiB", "-dir", dir)
-	cmd.Env = append(cmd.Env, forbid+"=1")
+	cmd.Env = append(cmd.Env, forbid+"=1", "RIO_BACKEND=iouring")
 	extest.WantFailure(t, cmd, "seccomp")
 	extest.WantEmpty(t, dir)
+}
+
+func TestForbiddenRingIsThreads(t *testing.T) {
+	cmd := extest.Command(t, "-size", "1MiB", "-dir", t.TempDir())
+	cmd.Env = append(cmd.Env, forbid+"=1", "RIO_BACKEND=auto")
+	if status, stdout, stderr := extest.Status(t, cmd); status != 0 || stdout == "" {
+		t.Errorf("exit status %d\n%s%s", status, stdout, stderr)
+	}
 }
 
 const forbid = "RIO_EXAMPLE_FORBID"
