@@ -349,13 +349,14 @@ func TestResponseControllerSetsDeadlines(t *testing.T) {
 func TestHandlersHearThatTheClientIsGone(t *testing.T) {
 	networks(t, func(t *testing.T, network string) {
 		heard := make(chan error, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
 		s := start(t, network, 4, func(w http.ResponseWriter, req *http.Request) {
+			time.AfterFunc(10*time.Millisecond, cancel) // before it has begun there is nobody to hear it
 			<-req.Context().Done()
 			heard <- req.Context().Err()
 		}, nil)
-		ctx, cancel := context.WithCancel(t.Context())
 		req, _ := http.NewRequestWithContext(ctx, "GET", s.at("/"), nil)
-		time.AfterFunc(10*time.Millisecond, cancel)
 		if resp, err := s.client.Do(req); !errors.Is(err, context.Canceled) {
 			t.Errorf("%v, %v; want context.Canceled", resp, err)
 		}
