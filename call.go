@@ -19,6 +19,7 @@ type call struct {
 	off   int64
 	n     int64
 	peer  *peer
+	in    *inbox // where a multishot request leaves what it brings
 }
 
 // A peer is where to connect to.
@@ -71,6 +72,8 @@ func (o *op) fill(c *call) {
 		o.off = length.Uint64()
 	case kindPoll:
 		o.opf = uring.OpFlags(c.mode)
+	case kindAccepts, kindReceives:
+		o.extra().in = c.in
 	case kindConnect:
 		x := o.extra()
 		x.sa.SetInet(c.peer.inet, c.peer.addr, c.peer.scope)

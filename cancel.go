@@ -13,6 +13,11 @@ func (l *lane) cancel(o *op, gen uint64, why uint64) {
 		l.unlock()
 		return
 	}
+	if o.bits&bitWaiter != 0 { // for an inbox
+		o.resolve(errCanceled)
+		l.unlock()
+		return
+	}
 	l.doom(o, why)
 	l.unlock()
 	l.started()

@@ -58,6 +58,7 @@ func (r *Ring) shut() error {
 		return r.broken()
 	}
 	var err error
+	r.withdraw()
 	for l := range r.lanes() {
 		err = errors.Join(err, l.k.Close())
 	}

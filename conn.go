@@ -106,8 +106,11 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	}
 	c.rd.turn.Lock()
 	defer c.rd.turn.Unlock()
-	err = syscall.EAGAIN
-	if c.streaming {
+	n, ok, err := c.rd.receive(&c.handle, p)
+	if !ok {
+		err = syscall.EAGAIN
+	}
+	if c.streaming && !ok {
 		n, err = c.rd.instant(&c.handle, kindRecv, p, uring.RecvNow)
 	}
 	if err == syscall.EAGAIN {
@@ -166,6 +169,7 @@ func (c *Conn) Close() error {
 	if err := c.close(func() error { return uring.CloseFD(c.fd) }); err != nil {
 		return c.opError("close", err)
 	}
+	c.rd.drop()
 	c.rd.setDeadline(time.Time{})
 	c.wr.setDeadline(time.Time{})
 	runtime.SetFinalizer(c, nil)

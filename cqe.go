@@ -109,10 +109,13 @@ func (l *lane) arrive(c uring.CQE) {
 	o := l.table[place].op
 	switch {
 	case o.fate&fateLost != 0:
-		if o.kind == kindAccept && c.Res >= 0 {
+		if (o.kind == kindAccept || o.kind == kindAccepts) && c.Res >= 0 {
 			uring.CloseFD(int(c.Res))
 		}
-		l.letGo(o) // its waiter has had an error already
+		if !c.More() {
+			l.letGo(o) // its waiter has had an error already
+		}
+	case o.kind >= kindAccepts && o.fate&fatePolling == 0 && l.shot(o, &c):
 	case o.fate&fateAbsorb != 0:
 		o.fate &^= fateAbsorb
 		l.settle(o.in, true)

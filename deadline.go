@@ -3,6 +3,7 @@ package rio
 import (
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -16,6 +17,8 @@ type half struct {
 	timer *time.Timer
 	op    *op // the operation that a deadline cancels
 	gen   uint64
+
+	inbox atomic.Pointer[inbox] // of the loops; nil if there was none
 }
 
 // setDeadline moves the deadline, for the operation that is pending too.

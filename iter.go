@@ -19,20 +19,19 @@ import (
 //		go serve(conn)
 //	}
 //
-// Deadlines are for Accept alone. When the loop is over nothing is left in the kernel, and every connection that was
-// accepted has been the loop's.
+// Deadlines are for Accept alone. From its second turn on one request accepts one connection after the other
+// (IORING_ACCEPT_MULTISHOT, Linux 5.19), also while the loop is busy; it ends with the loop. Connections that it has
+// accepted by then and nobody has had are for Accept, Ring.Accept, Serve and the next loop, and are closed with l.
 func (l *Listener) Conns(ctx context.Context) iter.Seq2[*Conn, error] {
 	return func(yield func(*Conn, error) bool) {
 		if l == nil || l.r == nil || ctx == nil {
 			yield(nil, invalid("accept", "nil Listener or context"))
 			return
 		}
+		t := l.in.loop(&l.handle, kindAccepts)
+		defer t.leave()
 		for {
-			var c *Conn
-			o, err := l.r.runContext(ctx, &l.handle, &call{kind: kindAccept})
-			if err == nil {
-				c, err = take[*Conn](o, o.retire())
-			}
+			c, err := t.conn(ctx)
 			switch {
 			case errors.Is(err, syscall.ECONNABORTED):
 				continue // it was gone before anybody took it
@@ -48,14 +47,28 @@ func (l *Listener) Conns(ctx context.Context) iter.Seq2[*Conn, error] {
 	}
 }
 
+// conn is the next connection.
+func (t *taker) conn(ctx context.Context) (*Conn, error) {
+	s, o, err := t.next(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case o != nil:
+		return take[*Conn](o, o.retire())
+	}
+	return s.taken()
+}
+
 // temporary reports whether Accept may succeed after err.
 func temporary(err error) bool {
 	t, ok := err.(interface{ Temporary() bool })
 	return ok && t.Temporary()
 }
 
-// receiving are buffers for Received.
-var receiving = sync.Pool{New: func() any { return new([16 << 10]byte) }}
+const receivingSize = 16 << 10
+
+// receiving are buffers for what Received asks for alone.
+var receiving = sync.Pool{New: func() any { return new([receivingSize]byte) }}
 
 // Received is what c receives, piece by piece, until the stream ends, ctx does, or the loop is left:
 //
@@ -66,36 +79,52 @@ var receiving = sync.Pool{New: func() any { return new([16 << 10]byte) }}
 //		parse(p)
 //	}
 //
-// The memory of a piece is the loop's until its next turn. The end of the stream just ends the loop. Deadlines are for
-// Read alone. What has not been received when the loop is left is there for the next Read.
+// The memory of a piece is the loop's until its next turn; built with -race, it is overwritten then. The end of the stream
+// just ends the loop. Deadlines are for Read alone.
+//
+// From its second turn on one request receives one piece after the other (IORING_RECV_MULTISHOT, Linux 6.0), also while
+// the loop is busy, into 64 buffers of 8 KiB that all loops of the Ring share; who finds none receives as before, so a slow
+// loop holds up its peer and nobody else. The request ends with the loop. What it has received by then, or the error that
+// has ended it, is for the next Read, Received or Ring.Recv, in order. What has an Ordering, a Chain, ReadAt and what goes
+// by way of SyscallConn don't see it.
 func (c *Conn) Received(ctx context.Context) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		if c == nil || c.r == nil || ctx == nil {
 			yield(nil, invalid("recv", "nil Conn or context"))
 			return
 		}
-		stream := c.sotype == uring.SockStream || c.sotype == uring.SockSeqpacket
-		buf := receiving.Get().(*[16 << 10]byte)
-		defer func() {
-			if c.r.broken() == nil { // the kernel may have it still
-				receiving.Put(buf)
-			}
-		}()
+		t := c.rd.loop(&c.handle, kindReceives)
+		defer t.leave()
+		t.never = c.sotype != uring.SockStream
+		ends := !t.never || c.sotype == uring.SockSeqpacket
 		for {
-			var n int
-			o, err := c.r.runContext(ctx, &c.handle, &call{kind: kindRecv, buf: buf[:]})
-			if err == nil {
-				n, err = take[int](o, o.retire())
-			}
+			p, err := t.received(ctx)
 			if err != nil {
 				yield(nil, c.opError("read", err))
 				return
 			}
-			if n == 0 && stream || !yield(buf[:n:n], nil) {
+			if len(p) == 0 && ends || !yield(p, nil) {
 				return
 			}
 		}
 	}
+}
+
+// received is the next piece; at the end of the stream it is empty.
+func (t *taker) received(ctx context.Context) ([]byte, error) {
+	t.giveBack()
+	s, o, err := t.next(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case o != nil:
+		n, err := take[int](o, o.retire())
+		s.p = t.buf[:n:n]
+		t.piece = s
+		return s.p, err
+	}
+	t.piece = s
+	return s.p, s.error("recv")
 }
 
 // runContext runs one operation on h, which takes no ticket, until ctx ends. The caller finishes what is returned with

@@ -21,6 +21,8 @@ const (
 	kindRecv
 	kindRecvNone // into no buffer: the kernel would wait for data
 	kindPoll     // for RawConn only
+	kindAccepts  // from here on: multishot, for an inbox
+	kindReceives
 	numKinds
 )
 
@@ -50,6 +52,8 @@ var kinds = [numKinds]struct {
 	kindRecv:      {name: "recv", op: uring.OpRecv, counts: true, breaks: true, stores: true, poll: uring.PollIn},
 	kindRecvNone:  {name: "recv", op: uring.OpNop, breaks: true},
 	kindPoll:      {name: "poll", op: uring.OpPollAdd, breaks: true},
+	kindAccepts:   {name: "accept, multishot", op: uring.OpAccept, opf: uring.AcceptFlags, breaks: true, poll: uring.PollIn},
+	kindReceives:  {name: "recv, multishot", op: uring.OpRecv, breaks: true, poll: uring.PollIn},
 }
 
 // maxTransfer is the most that one read or write moves (MAX_RW_COUNT).
@@ -87,6 +91,18 @@ func (o *op) isRemote() bool {
 	return false
 }
 
+// fillRare is fillSQE for what only handles wait for by themselves.
+func (o *op) fillRare(s *uring.SQE, flags uring.SQEFlags, userData uint64) {
+	switch o.kind {
+	case kindAccepts:
+		s.FillAccept(o.fd, kinds[o.kind].opf, true, userData)
+	case kindReceives:
+		s.FillRecvMulti(o.fd, shotGroup, userData)
+	default:
+		s.FillPoll(flags, o.fd, o.opf, userData)
+	}
+}
+
 // fillSQE says to the kernel what o is.
 func (o *op) fillSQE(s *uring.SQE, userData uint64) {
 	k := &kinds[o.kind]
@@ -103,8 +119,8 @@ func (o *op) fillSQE(s *uring.SQE, userData uint64) {
 	switch {
 	case o.fate&fatePolling != 0:
 		s.FillPoll(flags, o.fd, k.poll, userData)
-	case o.kind == kindPoll:
-		s.FillPoll(flags, o.fd, o.opf, userData)
+	case o.kind >= kindPoll:
+		o.fillRare(s, flags, userData)
 	default:
 		s.Fill(k.op, flags, o.fd, o.off, o.addr, o.n, k.opf|o.opf, userData)
 	}

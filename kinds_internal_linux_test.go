@@ -59,6 +59,8 @@ func TestEveryOperationHasItsSQE(t *testing.T) {
 		{"recv nothing, linked", call{kind: kindRecv, mode: waitAll}, sqe{op: 0}, 0},
 		{"poll for reading", call{kind: kindPoll, mode: uint32(uring.PollIn)}, sqe{op: 6, opFlags: 1}, 0},
 		{"poll for writing", call{kind: kindPoll, mode: uint32(uring.PollOut)}, sqe{op: 6, opFlags: 4}, 0},
+		{"accept, multishot", call{kind: kindAccepts}, sqe{op: 13, opFlags: cloexec | nonblock}, 0},
+		{"recv, multishot", call{kind: kindReceives}, sqe{op: 27}, 0},
 	} {
 		o := &op{kind: c.call.kind, fd: 17}
 		o.fill(&c.call)
@@ -67,6 +69,9 @@ func TestEveryOperationHasItsSQE(t *testing.T) {
 		o.fillSQE(s, data)
 		q, userData := s.Request()
 		o.pins.Release()
+		if c.call.kind == kindReceives {
+			q.Flags ^= 1 << 5 // IOSQE_BUFFER_SELECT
+		}
 		if userData != data || q.FD != 17 || q.Flags != 0 {
 			t.Errorf("%s: user_data %#x, fd %d, flags %d", c.name, userData, q.FD, q.Flags)
 		}
@@ -113,7 +118,7 @@ func TestEveryKindIsDescribed(t *testing.T) {
 
 func TestFlagsOfARequestFollowItsMarks(t *testing.T) {
 	for bits, want := range map[marks]uring.SQEFlags{0: 0, bitFixed: 1, bitLinked: 4, bitFixed | bitLinked: 5, bitBounded | bitForeign: 0} {
-		for k := range numKinds {
+		for k := range kindAccepts { // multishot ones have none
 			var s uring.SQE
 			(&op{kind: k, bits: bits}).fillSQE(&s, 1)
 			if q, _ := s.Request(); q.Flags != want {
@@ -139,7 +144,7 @@ func TestPollingStandsInForTheOperation(t *testing.T) {
 			q, data := s.Request()
 			t.Errorf("%s: %+v, %d", kinds[k].name, q, data)
 		}
-		reads := k == kindRead || k == kindReadv || k == kindRecv || k == kindAccept
+		reads := k == kindRead || k == kindReadv || k == kindRecv || k == kindAccept || k == kindAccepts || k == kindReceives
 		if (kinds[k].poll == uring.PollIn) != reads {
 			t.Errorf("%s: polled for the wrong event", kinds[k].name)
 		}

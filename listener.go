@@ -78,11 +78,13 @@ func (l *Listener) Accept() (net.Conn, error) {
 	l.in.turn.Lock()
 	defer l.in.turn.Unlock()
 	for {
-		o, err := l.in.run(&l.handle, call{kind: kindAccept})
-		if err != nil {
-			return nil, l.opError("accept", err)
+		c, ok, err := l.in.accept(&l.handle)
+		if !ok {
+			var o *op
+			if o, err = l.in.run(&l.handle, call{kind: kindAccept}); err == nil {
+				c, err = take[*Conn](o, o.retire())
+			}
 		}
-		c, err := take[*Conn](o, o.retire())
 		if errors.Is(err, syscall.ECONNABORTED) {
 			continue // it was gone before anybody took it
 		}
@@ -104,6 +106,7 @@ func (l *Listener) Close() error {
 	if err := l.close(l.closeFD); err != nil {
 		return l.opError("close", err)
 	}
+	l.in.drop()
 	l.in.setDeadline(time.Time{})
 	runtime.SetFinalizer(l, nil)
 	return nil

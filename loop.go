@@ -136,6 +136,11 @@ func (l *loop) close() {
 func (l *loop) rounds() error {
 	l.armWaker()
 	if l == l.v.loops[0] {
+		for _, c := range l.v.l.in.untaken() {
+			if fd, ok := c.giveUp(); ok {
+				l.intake.place(fd)
+			}
+		}
 		l.intake.arm()
 	}
 	for {

@@ -104,6 +104,7 @@ type extra struct {
 
 	sa   uring.Sockaddr
 	conn *Conn // what accept returns
+	in   *inbox
 }
 
 // clear lets go of what a result needs no more.

@@ -21,6 +21,9 @@ type verdict struct {
 
 // startWitness begins o's witness. Under sq.mu.
 func (o *op) startWitness(c *call) {
+	if c.kind >= kindAccepts {
+		return // who takes what it brings tells the detector
+	}
 	k := &kinds[c.kind]
 	bufs := c.bufs
 	if bufs == nil {
@@ -63,6 +66,10 @@ func raceStart(k kind) {
 
 // tell resolves o, by way of its witness if it has one. Under cq.mu.
 func (l *lane) tell(o *op, res int32) {
+	if o.kind >= kindAccepts {
+		o.x.in.end(o, res)
+		return
+	}
 	if o.seen == nil {
 		o.resolve(res)
 		return

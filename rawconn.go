@@ -91,6 +91,9 @@ func (c rawConn) tries(f func(fd uintptr) bool, d *half, events uring.OpFlags) e
 		if err := d.over(c.h); err != nil {
 			return err
 		}
+		if in := d.inbox.Load(); in != nil {
+			in.stop(&op{lane: in.lane, bits: bitWaiter}) // f is not to get ahead of what it brings
+		}
 		done := false
 		if err := c.call(func(fd uintptr) { done = f(fd) }); err != nil || done {
 			return err

@@ -29,6 +29,7 @@ type Ring struct {
 	born      time.Time
 	doneMu    sync.Mutex
 	orphans   orphans
+	provided  provided // for the loops of Conns
 	services  services // Listener.Serve
 	broke     atomic.Pointer[error]
 	closing   atomic.Bool

@@ -29,6 +29,11 @@ func (r *Ring) begin(c *call, ord Ordering) (o *op, gen uint64, err error) {
 	if foreign != nil {
 		return r.beginForeign(c, foreign, ord)
 	}
+	if h != nil && h.socket && ord == None {
+		if o, gen, done := r.leftOver(c); done {
+			return o, gen, nil
+		}
+	}
 	if c.kind == kindRead && h.bounded && !h.direct && ord == None && h.warm() && len(c.buf) > 0 {
 		if o, gen, done := r.cached(c, h); done {
 			return o, gen, nil

@@ -13,7 +13,7 @@ type Stats struct {
 }
 
 // Stats returns the Ring's figures. What a Conn or Listener waits for by itself counts in Started and Completed only, what
-// it can do without waiting in none.
+// it can do without waiting in none. A loop's request (Received, Conns) counts once, however much it brings.
 func (r *Ring) Stats() Stats {
 	if r == nil || r.k == nil {
 		return Stats{}

@@ -47,6 +47,7 @@ func (r *Ring) target(c *call) (h *handle, file syscall.Conn, err error) {
 			return nil, nil, invalid(name, "a File, Conn or Listener that no Ring has made")
 		}
 		if h.r == r {
+			c.overtake()
 			return h, nil, nil
 		}
 		if o, ok := uring.Object(h.fd).(syscall.Conn); ok && !h.closed() {

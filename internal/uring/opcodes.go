@@ -31,6 +31,6 @@ var Operations = [...]Operation{
 
 // The SQE flags that each of the two uses.
 const (
-	ringSQEFlags = SQEFixedFile | SQELink | SQEAsync
+	ringSQEFlags = SQEFixedFile | SQELink | SQEAsync | sqeBufferSelect
 	loopSQEFlags = sqeBufferSelect
 )

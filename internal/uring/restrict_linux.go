@@ -28,7 +28,7 @@ const (
 
 // What is registered after a ring was enabled.
 var (
-	ringRegisters = []uint8{regFilesUpdate}
+	ringRegisters = []uint8{regFilesUpdate, regPbufRing, unregPbufRing}
 	loopRegisters = []uint8{regRingFDs, unregRingFDs, regPbufRing, unregPbufRing}
 )
 
@@ -59,7 +59,7 @@ func (r *Ring) restrict(loop bool) error {
 	if r.Flags&SetupRDisabled == 0 {
 		return nil
 	}
-	lists := [][]uint8{ringRegisters}
+	lists := [][]uint8{ringRegisters, ringRegisters[:1]}
 	if loop {
 		lists = [][]uint8{loopRegisters, nil}
 	}

@@ -1,0 +1,23 @@
+package uring
+
+import (
+	"errors"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Provide makes a group of n buffers, a power of two, of size bytes each (Loop.Buffers). The caller serialises what it
+// does with them, and with the Ring's end.
+func (r *Ring) Provide(group uint16, n, size int) (*Buffers, error) {
+	if r.kernel != nil {
+		return nil, errors.ErrUnsupported
+	}
+	return (&Loop{ring: r}).Buffers(group, n, size)
+}
+
+// Withdraw takes b from the kernel. No request that could take a buffer is in flight.
+func (r *Ring) Withdraw(b *Buffers) syscall.Errno { return b.Close(&Loop{ring: r}) }
+
+// SetBlocking clears O_NONBLOCK: an older ring takes a descriptor at its word.
+func SetBlocking(fd int) error { return unix.SetNonblock(fd, false) }
