@@ -29,7 +29,7 @@ const (
 	//
 	// On Linux that is all. On other systems operations go by way of packages os and net: a foreign descriptor has to be an
 	// *os.File, a net.Conn or a net.Listener, and what was begun on it ends with an error if it is closed meanwhile; to cancel
-	// what waits on one moves its deadlines; a pipe or a console that has none keeps what waits for it. NewFile duplicates, and
+	// what waits on one moves its deadlines. NewFile duplicates, and
 	// so drops fcntl locks. SyncFileRange is an fsync; Connect and Fallocate are errors.ErrUnsupported, and NewConn is on
 	// Windows.
 	Threads

@@ -241,7 +241,7 @@ func TestCloseOfAListenerLeaksNoConnection(t *testing.T) {
 			}
 		}
 		comesTrue(t, "all descriptors are closed", func() bool { return len(openFDs()) <= before })
-		if accepted == 0 || accepted+refused < 50 {
+		if accepted == 0 && !onThreads || accepted+refused < 50 { // on threads, with one P, Close is always first
 			t.Errorf("%d accepted, %d refused", accepted, refused)
 		}
 	})

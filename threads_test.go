@@ -48,6 +48,9 @@ func threads() {
 	if os.Getenv("RIO_TEST_PORTABLE") != "" || runtime.GOOS != "linux" {
 		hook.Portable()
 		tests = append(tests, notPortable...)
+		if underRace {
+			tests = append(tests, leftOut{"for the race detector buffers are copied", `TestMappedMemoryIsABuffer|TestFileMethodsOnADirectFile`})
+		}
 	}
 	leaveOut(tests)
 }

@@ -19,6 +19,7 @@ type direction struct {
 	queue    []*request // the first one is being done
 	busy     bool       // there is a goroutine
 	kicked   bool       // the first one was cancelled
+	alone    alone
 }
 
 func (d *direction) begin(r *request) {
@@ -38,6 +39,11 @@ func (d *direction) cancel(r *request) (ended bool) {
 		d.queue = slices.Delete(d.queue, i, i+1)
 		return true
 	}
+	if d.alone.call != nil {
+		d.queue = slices.Delete(d.queue, 0, 1)
+		d.alone.left = d.alone.at
+		return true
+	}
 	d.kicked = true
 	d.deadline(time.Unix(1, 0))
 	return false
@@ -49,6 +55,10 @@ func (d *direction) run(k *kernel) {
 	defer k.mu.Unlock()
 	for len(d.queue) > 0 {
 		r := d.queue[0]
+		if d.alone.call != nil {
+			d.runAlone(k, r)
+			continue
+		}
 		k.mu.Unlock()
 		n, err := d.do(r)
 		k.mu.Lock()
@@ -78,6 +88,9 @@ type deadlines interface {
 }
 
 func newStream(rw io.ReadWriter, d deadlines) *stream {
+	if d.SetReadDeadline(time.Time{}) != nil { // nor do they have the other one
+		return &stream{in: direction{alone: alone{call: rw.Read, reads: true}}, out: direction{alone: alone{call: rw.Write}}}
+	}
 	return &stream{
 		in: direction{deadline: d.SetReadDeadline, do: func(r *request) (int32, error) {
 			return receive(r, rw.Read)

@@ -1,0 +1,76 @@
+package threads
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// deadlineless is what has no deadlines, as Windows' pipes.
+type deadlineless struct {
+	io.ReadWriter
+	reading chan struct{} // gets a token for each Read
+}
+
+func (d deadlineless) Read(p []byte) (int, error) {
+	d.reading <- struct{}{}
+	return d.ReadWriter.Read(p)
+}
+
+func (deadlineless) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
+func (deadlineless) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
+
+// A read that can't be ended is cancelled all the same, and what it reads afterwards is not lost.
+func TestWhatHasNoDeadlinesCanBeCancelled(t *testing.T) {
+	r := openRing(t)
+	here, there := net.Pipe()
+	defer here.Close()
+	d := deadlineless{here, make(chan struct{}, 10)}
+	fd := uring.NewVirtual(newStream(d, d))
+	defer uring.FreeVirtual(fd)
+	var pins uring.Pins
+	defer pins.Release()
+	first, second := make([]byte, 10), make([]byte, 4)
+	r.SQ.Claim().Fill(uring.OpRead, 0, int32(fd), 0, pins.Bytes(first), 10, 0, 1)
+	r.SQ.Publish()
+	r.Submit()
+	<-d.reading
+	r.SQ.Claim().FillCancel(1, 2)
+	r.SQ.Publish()
+	r.Submit()
+	if res := reap(t, r, 2); res[1] != -int32(syscall.ECANCELED) || res[2] != 0 {
+		t.Fatal(res)
+	}
+	if _, err := there.Write([]byte("abcdef")); err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	for data := uint64(3); data < 5; data++ {
+		r.SQ.Claim().Fill(uring.OpRead, 0, int32(fd), 0, pins.Bytes(second), 4, 0, data)
+		r.SQ.Publish()
+		r.Submit()
+		res := reap(t, r, 1)[data]
+		if res <= 0 {
+			t.Fatalf("read %d: %d", data, res)
+		}
+		got += string(second[:res])
+	}
+	if got != "abcdef" || string(first) != string(make([]byte, 10)) {
+		t.Errorf("%q, and %q in memory that was given back", got, first)
+	}
+	r.SQ.Claim().Fill(uring.OpWrite, 0, int32(fd), 0, pins.Bytes([]byte("xyz")), 3, 0, 9)
+	r.SQ.Publish()
+	r.Submit()
+	p := make([]byte, 3)
+	if _, err := io.ReadFull(there, p); err != nil || string(p) != "xyz" {
+		t.Errorf("%q, %v", p, err)
+	}
+	if res := reap(t, r, 1); res[9] != 3 {
+		t.Error(res)
+	}
+}
