@@ -43,6 +43,13 @@ func TestEntersThatFailNowAndThenAreRepeated(t *testing.T) {
 	}
 }
 
+// Where register waits for the ring to come to rest, as before 6.0, a signal ends it.
+func TestRegistersThatAreInterruptedAreRepeated(t *testing.T) {
+	f := inject(t, 3, "register fails: error=EINTR:when=1+2")
+	program(t, "strace")
+	f.run("work:5", nil, "strace", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=io_uring_register", "-e", "inject=io_uring_register:error=EINTR:when=1+2")
+}
+
 func TestEntersThatFailForAWhileCostLittle(t *testing.T) {
 	for _, errno := range []string{"EAGAIN", "EBUSY"} {
 		t.Run(errno, func(t *testing.T) {

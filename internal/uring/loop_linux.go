@@ -81,8 +81,7 @@ func (l *Loop) register() {
 }
 
 func (l *Loop) registerN(op uint32, arg unsafe.Pointer) (int, syscall.Errno) {
-	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(l.ring.fd), uintptr(op), uintptr(arg), 1, 0, 0)
-	return int(n), errno
+	return register(l.ring.fd, op, arg, 1)
 }
 
 func (l *Loop) enter(wait uint32) syscall.Errno {

@@ -62,7 +62,7 @@ func Supported() (ops [256]bool, err error) {
 	}
 	defer unix.Close(fd)
 	p := new(probe)
-	_, _, errno = unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(fd), regProbe, uintptr(unsafe.Pointer(p)), 256, 0, 0)
+	_, errno = register(fd, regProbe, unsafe.Pointer(p), 256)
 	if errno != 0 {
 		return ops, fmt.Errorf("rio: io_uring_register(PROBE): %w%s", errno, hint(errno))
 	}

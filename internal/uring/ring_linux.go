@@ -190,8 +190,19 @@ func (r *Ring) setFile(place uint32, fd int) error {
 }
 
 func (r *Ring) register(op uint32, arg unsafe.Pointer, n uint32) syscall.Errno {
-	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(r.fd), uintptr(op), uintptr(arg), uintptr(n), 0, 0)
+	_, errno := register(r.fd, op, arg, n)
 	return errno
+}
+
+// register is io_uring_register(2). Kernels before 6.0 wait for the ring to come to rest, and a signal, Go's own for
+// preemption above all, ends that.
+func register(fd int, op uint32, arg unsafe.Pointer, count uint32) (int, syscall.Errno) {
+	for {
+		n, _, errno := unix.Syscall6(unix.SYS_IO_URING_REGISTER, uintptr(fd), uintptr(op), uintptr(arg), uintptr(count), 0, 0)
+		if errno != unix.EINTR {
+			return int(n), errno
+		}
+	}
 }
 
 func (r *Ring) submit() (int, syscall.Errno) {
