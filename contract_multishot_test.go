@@ -140,8 +140,7 @@ func TestWhoeverReceivesGetsTheStreamInOrder(t *testing.T) {
 					peer.CloseWrite()
 				}()
 				var got []byte
-				var other func(depth int) error
-				other = func(depth int) error {
+				other := func(depth int) error {
 					buf := make([]byte, 1+rnd.IntN(6000))
 					n, err := 0, error(nil)
 					switch rnd.IntN(4 - depth) {

@@ -233,11 +233,58 @@ func TestAPendingReadGetsWhatALoopLeaves(t *testing.T) {
 				defer c.rd.mu.Unlock()
 				return c.rd.op != nil
 			})
+			if n := r.inFlight(); n != 1 {
+				t.Errorf("%d in flight; want the loop's request alone, lest the Read get ahead of it", n)
+			}
 			go peer.Write([]byte("rest"))
 		})
 		if err := <-got; err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// What asks the kernel itself ends the loop's request first, which begins again in the loop's next turn.
+func TestNothingGetsAheadOfALoop(t *testing.T) {
+	r := multishots(t)
+	for what, recv := range map[string]func(c *Conn, b []byte) func() (int, error){
+		"Ring.Recv":   func(c *Conn, b []byte) func() (int, error) { return r.Recv(c, b).Wait },
+		"Ring.ReadAt": func(c *Conn, b []byte) func() (int, error) { return r.ReadAt(c, b, 0).Wait },
+		"Chain.Recv": func(c *Conn, b []byte) func() (int, error) {
+			chain := r.Chain()
+			recv := chain.Recv(c, b)
+			if err := chain.Submit(); err != nil {
+				t.Fatal(err)
+			}
+			return recv.Wait
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			_, c, peer := listening(t, r, "tcp4")
+			b := make([]byte, 1)
+			turn := 0
+			peer.Write([]byte("1"))
+			for p, err := range c.Received(t.Context()) {
+				if turn++; err != nil || len(p) != 1 {
+					t.Fatalf("%q, %v", p, err)
+				}
+				if _, _, armed := c.rd.waiting(); armed != (turn > 1) {
+					t.Errorf("turn %d, armed: %v", turn, armed)
+				}
+				if turn == 4 {
+					break
+				}
+				wait := recv(c, b)
+				if _, _, armed := c.rd.waiting(); armed {
+					t.Error("two ask the kernel at once")
+				}
+				peer.Write([]byte("x"))
+				if n, err := wait(); n != 1 || err != nil || b[0] != 'x' {
+					t.Fatalf("%d, %v, %q", n, err, b)
+				}
+				peer.Write([]byte("2"))
+			}
+		})
 	}
 }
 
