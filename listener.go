@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/seed-9c58b644/rio/internal/threads"
+	"github.com/seed-9c58b644/rio/internal/uring/threads"
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 

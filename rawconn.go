@@ -16,7 +16,8 @@ type rawConn struct {
 	wrap   func(op string, err error) *net.OpError // nil: errors are bare
 }
 
-// orObject is c, or that of what stands behind a Virtual, which knows the descriptor and waits on Go's poller.
+// orObject is c, or that of what stands behind a Virtual, which knows the descriptor and waits on Go's poller: without c's
+// deadlines.
 func (c rawConn) orObject() (syscall.RawConn, error) {
 	o, ok := uring.Object(c.h.fd).(syscall.Conn)
 	if !ok || c.h.closed() {

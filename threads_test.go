@@ -30,7 +30,8 @@ var notPortable = []leftOut{
 	{"Ring.Connect is unsupported", `TestConnect.*|TestRefusedConnectEndsItsChain|TestBadAddressesAreErrors|TestSendToNobodyIsEPIPEAndNoSignal`},
 	{"packages os and net allocate, and wait on a goroutine each", `Test.*DoNotAllocate|Test.*DoesNotAllocate|TestPendingCallsHaveNoGoroutines|` +
 		`TestServeKeepsManyConnectionsApart`},
-	{"a RawConn waits on Go's poller, which the Ring doesn't count", `TestSyscallConnOfAConn|TestMethodsNeverSayECANCELED|TestSyscallConnReadWaitsForThePipe`},
+	{"a RawConn waits on Go's poller, which the Ring doesn't count, and without its deadlines", `TestSyscallConnOfAConn|TestMethodsNeverSayECANCELED|` +
+		`TestSyscallConnReadWaitsForThePipe|TestRawConnsObeyMovedDeadlinesAndClose|TestErrorsOfARawConnAreThoseOfPackageNet`},
 	{"NewFile duplicates, which drops fcntl locks, doesn't know O_APPEND, and closes", `TestFcntlLocksSurviveNewFile|TestForeignFilesKeepTheirLocks|` +
 		`TestFileDoesWhatAnOsFileDoes|TestNewFileTakesOver`},
 	{"a foreign file is its owner's: closed meanwhile, it is an error", `TestChainReachesItsFilesAfterTheyWereClosed|TestNoOperationReachesAnotherFile|` +

@@ -7,7 +7,7 @@ import (
 	"os"
 	"runtime"
 
-	"github.com/seed-9c58b644/rio/internal/threads"
+	"github.com/seed-9c58b644/rio/internal/uring/threads"
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 

@@ -3,7 +3,7 @@ package riotest
 import (
 	"syscall"
 
-	"github.com/seed-9c58b644/rio/internal/calls"
+	"github.com/seed-9c58b644/rio/internal/uring/calls"
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 

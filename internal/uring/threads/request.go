@@ -4,7 +4,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/seed-9c58b644/rio/internal/calls"
+	"github.com/seed-9c58b644/rio/internal/uring/calls"
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
