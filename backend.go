@@ -7,8 +7,8 @@ import (
 	"runtime"
 	"syscall"
 
-	"github.com/seed-9c58b644/rio/internal/uring/threads"
 	"github.com/seed-9c58b644/rio/internal/uring"
+	"github.com/seed-9c58b644/rio/internal/uring/threads"
 )
 
 // A Backend is what carries out a Ring's operations. The Ring on top of it is the same: order, buffers, backpressure.

@@ -8,8 +8,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/seed-9c58b644/rio/internal/uring/threads"
 	"github.com/seed-9c58b644/rio/internal/uring"
+	"github.com/seed-9c58b644/rio/internal/uring/threads"
 )
 
 // A Listener is a listening socket that a Ring owns: a net.Listener whose connections are *Conn.

@@ -7,8 +7,8 @@ import (
 	"os"
 	"runtime"
 
-	"github.com/seed-9c58b644/rio/internal/uring/threads"
 	"github.com/seed-9c58b644/rio/internal/uring"
+	"github.com/seed-9c58b644/rio/internal/uring/threads"
 )
 
 // Handles whose descriptors are Virtuals: those of a simulated kernel, and all on a Ring on threads that is portable.

@@ -3,8 +3,8 @@ package riotest
 import (
 	"syscall"
 
-	"github.com/seed-9c58b644/rio/internal/uring/calls"
 	"github.com/seed-9c58b644/rio/internal/uring"
+	"github.com/seed-9c58b644/rio/internal/uring/calls"
 )
 
 // A request is an SQE that the kernel has taken.

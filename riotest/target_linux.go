@@ -5,8 +5,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/seed-9c58b644/rio/internal/uring/calls"
 	"github.com/seed-9c58b644/rio/internal/uring"
+	"github.com/seed-9c58b644/rio/internal/uring/calls"
 )
 
 // target finds what fd stands for: a file of the simulated disk, or a descriptor of the process's.

@@ -6,8 +6,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/seed-9c58b644/rio/internal/uring/calls"
 	"github.com/seed-9c58b644/rio/internal/uring"
+	"github.com/seed-9c58b644/rio/internal/uring/calls"
 )
 
 // On Linux a descriptor is one of the process's. What waits for one waits in an epoll(7) instance, which itself is on Go's

@@ -4,8 +4,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/seed-9c58b644/rio/internal/uring/calls"
 	"github.com/seed-9c58b644/rio/internal/uring"
+	"github.com/seed-9c58b644/rio/internal/uring/calls"
 )
 
 // A request is an SQE that the kernel has taken.
