@@ -135,4 +135,10 @@ func (f *fault) finish(cmd *exec.Cmd, plagues ...func(*os.Process)) (o outcome) 
 	return o
 }
 
-func tail(b []byte) []byte { return b[max(0, len(b)-8000):] }
+// tail is the end of b, and its beginning, where the stack that matters is.
+func tail(b []byte) []byte {
+	if len(b) <= 24000 {
+		return b
+	}
+	return fmt.Appendf(nil, "%s\n...\n%s", b[:12000], b[len(b)-12000:])
+}
