@@ -126,6 +126,14 @@ func TestTenThousandConnections(t *testing.T) {
 			if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); limit.Cur < manyConns+200 {
 				t.Skipf("RLIMIT_NOFILE is %d", limit.Cur)
 			}
+			// What the runtime keeps of goroutines that were is not the connections'.
+			var were sync.WaitGroup
+			end := make(chan bool)
+			for range manyConns {
+				were.Go(func() { <-end })
+			}
+			close(end)
+			were.Wait()
 			before := memory()
 			r := f.ring(nil)
 			l, err := r.Listen("tcp", "127.0.0.1:0")
