@@ -25,7 +25,7 @@ var onThreads = os.Getenv("RIO_BACKEND") == "threads"
 // notPortable are those of the rest that need what only Linux's descriptors have.
 var notPortable = []leftOut{
 	{"cached reads, O_DIRECT, fallocate are Linux's", `TestCachedReadsNeedNoEnter|TestBurstsOfCachedReadsGoTogether|TestAlignmentIsWhatDirectIONeeds|` +
-		`TestUnalignedDirectIOSaysWhatIsWrong|TestBadNumbersAreErrors|TestOneChainTakesEveryOperationOnFiles|TestChainHasEveryOperation|` +
+		`TestUnalignedDirectIOSaysWhatIsWrong|TestFallocateAllocatesAndPunchesHoles|TestBadNumbersAreErrors|TestOneChainTakesEveryOperationOnFiles|TestChainHasEveryOperation|` +
 		`TestProfileCountsEveryKind|TestFileOperationsOutliveTheThreadThatSubmittedThem|TestForeignSyncAndFallocateReachTheFileTheyWereGiven`},
 	{"Ring.Connect is unsupported", `TestConnect.*|TestRefusedConnectEndsItsChain|TestBadAddressesAreErrors|TestSendToNobodyIsEPIPEAndNoSignal`},
 	{"packages os and net allocate, and wait on a goroutine each", `Test.*DoNotAllocate|Test.*DoesNotAllocate|TestPendingCallsHaveNoGoroutines|` +
