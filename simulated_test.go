@@ -29,6 +29,7 @@ var notSimulated = []leftOut{
 	{"pipes and sockets are simulated by what doesn't wait, which differs at their edges", `TestPipesIgnoreTheOffset|TestReadAtAndWriteAtOnSocketsIgnoreTheOffset|` +
 		`TestConnectConnects|TestBadAddressesAreErrors`},
 	{"transfers of 2 GiB", `TestHugeTransfers`},
+	{"New doesn't choose", `TestEnvironmentOverridesTheBackend`},
 }
 
 // simulated is set where all Rings run on the simulated kernel.

@@ -137,15 +137,15 @@ func (r *Ring) probe() error {
 		if errno == 0 {
 			_, errno = r.Wait()
 		}
+		switch errno {
+		case 0, unix.EINTR, unix.ETIME, unix.EAGAIN, unix.EBUSY:
+		default: // a polling thread may have answered all the same
+			return fmt.Errorf("rio: io_uring_enter: %w%s", errno, hint(errno))
+		}
 		if r.CQ.Ready() > 0 {
 			r.CQ.Next()
 			r.CQ.Done()
 			return nil
-		}
-		switch errno {
-		case 0, unix.EINTR, unix.ETIME, unix.EAGAIN, unix.EBUSY:
-		default:
-			return fmt.Errorf("rio: io_uring_enter: %w%s", errno, hint(errno))
 		}
 	}
 	return errors.New("rio: io_uring_enter: a NOP did not come back")
