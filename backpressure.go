@@ -51,17 +51,17 @@ const handful = 16
 // ticket takes one, if there is one and nobody is in line for it. Under sq.mu.
 func (l *lane) ticket() bool {
 	t := &l.ring.tickets
-	if t.waiting.Load() != 0 {
-		return false
-	}
-	if l.sq.tickets == 0 {
-		l.sq.tickets = t.draw(1, handful)
-	}
-	if l.sq.tickets == 0 {
+	if t.waiting.Load() != 0 || l.sq.tickets == 0 && !l.stock() {
 		return false
 	}
 	l.sq.tickets--
 	return true
+}
+
+// stock takes a handful.
+func (l *lane) stock() bool {
+	l.sq.tickets = l.ring.tickets.draw(1, handful)
+	return l.sq.tickets > 0
 }
 
 // recall takes back what the lanes have at hand. Who is in line has said so before: afterwards no lane takes more. Under

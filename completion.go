@@ -80,9 +80,11 @@ func (c pending) find(take bool) (o *op, gen uint64, err error) {
 // Wait returns the operation's result when the kernel is done with it, and with its buffer. It submits the operation
 // if that has not happened yet.
 func (c Completion[T]) Wait() (v T, err error) {
-	o, gen, err := c.find(true)
-	if err != nil {
-		return v, err
+	o, gen := c.o, c.gen
+	if o == nil {
+		if o, gen, err = c.find(true); err != nil {
+			return v, err
+		}
 	}
 	res, ok := o.snatch(gen)
 	wait := o.lane.await

@@ -107,6 +107,12 @@ func (l *lane) arrive(c uring.CQE) {
 		panic("rio: a CQE arrived for an operation that is not in flight")
 	}
 	o := l.table[place].op
+	if c.Res >= 0 && o.fate&^fateSocket == 0 && o.bits&^bitBounded == 0 && kinds[o.kind].plain && o.then == nil && l.link.op != o &&
+		l.profile == nil && !uring.Race && o.state.Load()&isCancelled == 0 {
+		l.letGo(o) // nobody waits for more than the result: finish would do no more
+		o.resolve(c.Res)
+		return
+	}
 	switch {
 	case o.fate&fateLost != 0:
 		if (o.kind == kindAccept || o.kind == kindAccepts) && c.Res >= 0 {
@@ -161,8 +167,8 @@ func (l *lane) finish(o *op, res int32) {
 		o.x.clear()
 	}
 	l.letGo(o)
-	if l.ring.profile != nil {
-		l.ring.profile.note(o, l.ring)
+	if l.profile != nil {
+		l.profile.note(o, l.ring)
 	}
 	if o.bits&bitFixed != 0 {
 		// Who waits for it may close the file, and expects it to be closed then.

@@ -13,8 +13,9 @@ import (
 // The first lane carries everything. The others, the side lanes, carry only what needs no more than a place in a queue:
 // NOPs, reads and writes that end by themselves, on handles of the Ring's own, without an Ordering. Tickets are the Ring's.
 type lane struct {
-	ring *Ring
-	k    *uring.Ring
+	ring    *Ring
+	k       *uring.Ring
+	profile *profile // the Ring's
 
 	sq       submission
 	cq       completions
@@ -75,7 +76,7 @@ type completions struct {
 
 func (l *lane) init(r *Ring, k *uring.Ring) {
 	e := &epoch{}
-	l.ring, l.k = r, k
+	l.ring, l.k, l.profile = r, k, r.profile
 	l.table = make([]entry, k.CQ.Entries())
 	l.places.init(k.CQ.Entries())
 	l.sq.epoch, l.cq.epochs = e, []*epoch{e}

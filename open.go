@@ -160,13 +160,17 @@ func dup(op string, f syscall.Conn) (fd int, err error) {
 
 // made says that r is no Ring that New has made.
 func (r *Ring) made(op string) error {
-	switch {
-	case r == nil:
-		return invalid(op, "nil Ring")
-	case r.k == nil:
-		return invalid(op, "a Ring that New has not made")
+	if r == nil || r.k == nil {
+		return r.unmade(op)
 	}
 	return nil
+}
+
+func (r *Ring) unmade(op string) error {
+	if r == nil {
+		return invalid(op, "nil Ring")
+	}
+	return invalid(op, "a Ring that New has not made")
 }
 
 // usable says why r can't make handles.

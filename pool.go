@@ -13,6 +13,19 @@ type opPool struct {
 // a result that somebody must be seen to have dropped. Under sq.mu.
 func (l *lane) newOp(loose bool) *op {
 	p := &l.sq.pool
+	if !loose && p.next < len(p.ops) {
+		o := p.ops[p.next]
+		if free := uint64(o.born+1) << genShift; o.state.Load() == free && free>>genShift < lastGen {
+			p.next++
+			o.born++
+			return o // as it is mostly
+		}
+	}
+	return l.seekOp(loose)
+}
+
+func (l *lane) seekOp(loose bool) *op {
+	p := &l.sq.pool
 	if loose {
 		o := l.looseOp()
 		o.state.Or(isLoose)

@@ -24,7 +24,6 @@ type Ring struct {
 	portable   bool                             // its handles' descriptors are Virtuals
 
 	tickets   tickets
-	profile   *profile
 	log       *slog.Logger
 	born      time.Time
 	doneMu    sync.Mutex

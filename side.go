@@ -67,7 +67,14 @@ func (r *Ring) sides() []*lane {
 
 // route picks the lane for an operation of that kind on h: the one of the P that runs the caller, if any will do.
 func (r *Ring) route(k kind, h *handle, ord Ordering) *lane {
-	if r.side.open.Load() == nil || ord != None || !kinds[k].inline || h != nil && (!h.bounded || h.direct) || r.following.Load() {
+	if r.side.open.Load() == nil {
+		return &r.lane
+	}
+	return r.choose(k, h, ord)
+}
+
+func (r *Ring) choose(k kind, h *handle, ord Ordering) *lane {
+	if ord != None || !kinds[k].inline || h != nil && (!h.bounded || h.direct) || r.following.Load() {
 		return &r.lane
 	}
 	l, _ := r.side.local.Get().(*lane)

@@ -46,14 +46,15 @@ func (r *Ring) begin(c *call, ord Ordering) (o *op, gen uint64, err error) {
 func (l *lane) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err error) {
 	if h != nil {
 		if c.plain = c.plain || h.socket; c.kind == kindConnect {
-			err = h.domain(c)
+			if err = h.domain(c); err != nil {
+				return nil, 0, err
+			}
 		}
 	}
-	if err == nil {
-		err = l.enroll(c)
-	}
-	if err != nil {
-		return nil, 0, err
+	if l.sq.mu.Lock(); l.sq.refusal != nil || !c.quiet && !l.ticket() {
+		if err = l.queueUp(c); err != nil {
+			return nil, 0, err
+		}
 	}
 	// Not before it has its ticket, because Close waits for what has got the handle; and under the lock, because what
 	// Close cancels is what it finds in the table.
@@ -63,7 +64,7 @@ func (l *lane) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err
 		return nil, 0, os.NewSyscallError(kinds[c.kind].name, h.closedError())
 	}
 	o = l.prepare(c, h)
-	gen = o.gen()
+	gen = uint64(o.born)
 	l.place(o, ord, c.quiet || c.alone)
 	l.sq.mu.Unlock()
 	l.started()
@@ -73,11 +74,16 @@ func (l *lane) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err
 // place puts o among what was started before it. alone says that it is nobody's successor. Under sq.mu.
 func (l *lane) place(o *op, ord Ordering, alone bool) {
 	l.join(o)
-	if ord == None && (!l.sq.follow || alone) {
-		l.send(train{first: o, last: o, n: 1})
-	} else {
+	if ord != None || l.sq.follow && !alone {
 		l.order(o, ord)
+		return
 	}
+	if len(l.sq.backlog) > 0 || !l.k.SQ.Has(1) {
+		l.send(train{first: o, last: o, n: 1})
+		return
+	}
+	o.fillSQE(l.k.SQ.Claim(), l.userData(o))
+	l.publish(1)
 }
 
 // join counts o among what a Drain waits for. That is done where it goes among the others, lest an operation that is still
@@ -89,12 +95,8 @@ func (l *lane) join(o *op) {
 	}
 }
 
-// enroll returns with sq.mu held, and a ticket to be had, unless there is an error.
-func (l *lane) enroll(c *call) error {
-	l.sq.mu.Lock()
-	if l.sq.refusal == nil && (c.quiet || l.ticket()) {
-		return nil
-	}
+// queueUp waits for a ticket. It is called with sq.mu held, and returns so unless there is an error.
+func (l *lane) queueUp(c *call) error {
 	err := l.sq.refusal
 	l.sq.mu.Unlock()
 	if err != nil {
@@ -145,7 +147,7 @@ func (l *lane) prepare(c *call, h *handle) *op {
 	if inflight.on.Load() {
 		o.trace()
 	}
-	if p := l.ring.profile; p != nil {
+	if l.profile != nil {
 		o.began = int64(time.Since(l.ring.born))
 	}
 	if uring.Race {
@@ -194,6 +196,13 @@ func (l *lane) publish(n uint32) {
 
 // started is called after something was sent, without locks: the sweeper may have to be woken, room to be made.
 func (l *lane) started() {
+	r := l.ring
+	if r.asleep.Load() || l.crowded.Load() || l.todo.Load() || r.tickets.waiting.Load() > 0 {
+		l.attend()
+	}
+}
+
+func (l *lane) attend() {
 	if l.ring.asleep.Load() {
 		l.ring.nudge()
 	}

@@ -67,8 +67,8 @@ func (l *lane) submitWith(p patience, tail uint32) (enters int) {
 	for !l.k.SQ.Passed(tail) {
 		n, errno := l.k.Submit()
 		enters++
-		if l.ring.profile != nil {
-			l.ring.profile.batches.note(n)
+		if l.profile != nil {
+			l.profile.batches.note(n)
 		}
 		if (errno != 0 || n == 0) && !p.endure(l, errno) {
 			break
