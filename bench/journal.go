@@ -3,6 +3,7 @@
 package main
 
 import (
+	"io"
 	"runtime"
 	"sync"
 
@@ -22,7 +23,7 @@ type group struct {
 }
 
 func newGroup() *group {
-	return &group{buf: make([]byte, 0, appenders*recordSize), done: make(chan struct{})}
+	return &group{buf: rio.Aligned(appenders*recordSize, 0)[:0], done: make(chan struct{})}
 }
 
 // yields is how often who is about to close a group lets others run. The goroutines of the group before have just been
@@ -41,6 +42,7 @@ type collector struct {
 	open  *group // nil if nobody waits
 	end   int64
 	grows bool
+	align int // a group is padded to a multiple of this; 0: not at all
 }
 
 // join adds a record to the open group, and says whether it is the first in there: who then has to commit the group.
@@ -57,6 +59,10 @@ func (c *collector) join(record []byte) (g *group, first bool) {
 
 // seal closes the open group and says where it goes. The lock must be held.
 func (c *collector) seal() (at int64) {
+	if c.align > 0 {
+		b := c.open.buf
+		c.open.buf = b[:(len(b)+c.align-1)/c.align*c.align] // with zeros: the memory is new
+	}
 	size := int64(len(c.open.buf))
 	if !c.grows && c.end+size > segmentSize {
 		c.end = 0
@@ -94,14 +100,12 @@ func (l *groupLog) append(record []byte) error {
 	return g.err
 }
 
-// A rioLog does that with a ring: a group is a chain, a write and its fdatasync, and several are on their way at once.
-// One counts as durable when those before it are, too.
+// A rioLog does that with a ring, several groups at once: commit makes one durable. It counts when those before it are, too.
 type rioLog struct {
-	ring  *rio.Ring
-	file  *rio.File
-	slots chan struct{} // as many as groups may be on their way
-	c     collector
-	last  *group // the one submitted last
+	commit func(p []byte, at int64) error
+	slots  chan struct{} // as many as groups may be on their way
+	c      collector
+	last   *group // the one sealed last
 }
 
 // newRioLog. Syncs of a file that grows wait for each other in the file system: there two at once are worse than one.
@@ -110,7 +114,42 @@ func newRioLog(ring *rio.Ring, file *rio.File, grows bool) *rioLog {
 	if grows {
 		overlap = 1
 	}
-	return &rioLog{ring: ring, file: file, slots: make(chan struct{}, overlap), c: collector{grows: grows}}
+	return &rioLog{commit: chained(ring, file), slots: make(chan struct{}, overlap), c: collector{grows: grows}}
+}
+
+// chained commits a group with a chain, a write and its fdatasync.
+func chained(ring *rio.Ring, file *rio.File) func(p []byte, at int64) error {
+	return func(p []byte, at int64) error {
+		chain := ring.Chain()
+		write, synced := chain.WriteAt(file, p, at), chain.Fdatasync(file)
+		if err := chain.Submit(); err != nil {
+			return err
+		}
+		_, err := synced.Wait()
+		if err == nil {
+			return nil
+		}
+		if _, cause := write.Wait(); cause != nil {
+			return cause
+		}
+		return err
+	}
+}
+
+// newDirectLog is for a file whose blocks are all there, opened with O_DIRECT and O_DSYNC: a write is durable when it is
+// done, and no two wait for each other.
+func newDirectLog(ring *rio.Ring, file *rio.File, align int) *rioLog {
+	return &rioLog{commit: direct(ring, file), slots: make(chan struct{}, 4), c: collector{align: align}}
+}
+
+func direct(ring *rio.Ring, file *rio.File) func(p []byte, at int64) error {
+	return func(p []byte, at int64) error {
+		n, err := ring.WriteAt(file, p, at).Wait()
+		if err == nil && n < len(p) {
+			err = io.ErrShortWrite
+		}
+		return err
+	}
 }
 
 func (l *rioLog) append(record []byte) error {
@@ -121,20 +160,12 @@ func (l *rioLog) append(record []byte) error {
 	}
 	l.slots <- struct{}{}
 	gather()
-	chain := l.ring.Chain()
 	l.c.mu.Lock()
 	before := l.last
 	l.last = g
-	write := chain.WriteAt(l.file, g.buf, l.c.seal())
-	synced := chain.Fdatasync(l.file)
+	at := l.c.seal()
 	l.c.mu.Unlock()
-	if g.err = chain.Submit(); g.err == nil {
-		if _, g.err = synced.Wait(); g.err != nil {
-			if _, err := write.Wait(); err != nil {
-				g.err = err // the cause
-			}
-		}
-	}
+	g.err = l.commit(g.buf, at)
 	<-l.slots
 	if before != nil {
 		<-before.done

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/seed-9c58b644/rio"
@@ -117,5 +118,40 @@ func TestASegmentBeginsAnewWhenItIsFull(t *testing.T) {
 		if at, want := c.seal(), int64(i*appenders*recordSize%segmentSize); at != want {
 			t.Fatalf("group %d goes to %d, want %d", i, at, want)
 		}
+	}
+}
+
+func TestADirectLogPadsItsGroups(t *testing.T) {
+	requireRing(t)
+	ring, err := rio.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ring.Close()
+	name := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(name, make([]byte, 4*page), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := ring.OpenFile(name, os.O_RDWR|rio.O_DIRECT|syscall.O_DSYNC, 0)
+	if err != nil {
+		t.Skip(err) // a file system without it
+	}
+	defer f.Close()
+	log := newDirectLog(ring, f, page)
+	for i := range 2 {
+		if err := log.append([]byte(strings.Repeat(string(rune('0'+i)), recordSize))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := make([]byte, 4*page)
+	for i := range 2 {
+		copy(want[i*page:], strings.Repeat(string(rune('0'+i)), recordSize))
+	}
+	if string(text) != string(want) {
+		t.Error("each group begins a page, and zeros fill it")
 	}
 }

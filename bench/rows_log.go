@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,7 +22,8 @@ const (
 
 // The log row is a write-ahead log: a goroutine goes on when its record is durable. All sides put the records of many
 // goroutines into one write and one sync. A log is a new file, which grows, or a recycled one: written in full before,
-// so that a sync has no more to do than to write data, and begun anew when it is full.
+// so that a sync has no more to do than to write data, and begun anew when it is full. With O_DIRECT and O_DSYNC the write is
+// the sync.
 func logRows() []Row {
 	return []Row{{
 		Name: "log/64goroutines", Title: "log append: 64 goroutines, 512 B, each durable before it goes on", Unit: "record",
@@ -35,12 +37,18 @@ func logRows() []Row {
 			if err != nil {
 				return nil, err
 			}
+			align, err := alignment(ring, recycled)
+			if err != nil {
+				return nil, err
+			}
 			grown := filepath.Join(s.dir, "log")
 			return []Side{
 				{Name: "os.File", Turn: logOn(grown, nil).turn(nil, nil)},
 				{Name: "os.File recycled", Turn: logOn(recycled, nil).turn(nil, nil)},
+				{Name: "os.File direct", Turn: directLogOn(recycled, nil, align).turn(nil, nil)},
 				{Name: "rio grown", Turn: logOn(grown, ring).turn(ring, nil)},
-				{Name: "rio", Turn: logOn(recycled, ring).turn(ring, nil)},
+				{Name: "rio recycled", Turn: logOn(recycled, ring).turn(ring, nil)},
+				{Name: "rio", Turn: directLogOn(recycled, ring, align).turn(ring, nil)},
 			}, nil
 		},
 	}}
@@ -59,6 +67,20 @@ func (s *Stage) segment(name string) (string, error) {
 		return "", err
 	}
 	return path, f.Sync()
+}
+
+// alignment is what the lengths and places of O_DIRECT transfers have to be multiples of.
+func alignment(ring *rio.Ring, path string) (int, error) {
+	f, err := ring.OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	_, align, err := f.Alignment()
+	if errors.Is(err, errors.ErrUnsupported) {
+		return page, nil
+	}
+	return align, err
 }
 
 // logOn appends to the file, which exists if it is to be recycled, with a ring or without.
@@ -94,6 +116,29 @@ func logOn(path string, ring *rio.Ring) load {
 			return n, err
 		}
 		return n, checkLog(path, n)
+	}
+}
+
+// directLogOn is logOn for a file to be recycled, with O_DIRECT and O_DSYNC.
+func directLogOn(path string, ring *rio.Ring, align int) load {
+	return func(until time.Time) (n int, err error) {
+		f, err := os.OpenFile(path, os.O_RDWR|rio.O_DIRECT|syscall.O_DSYNC, 0)
+		if err != nil {
+			return 0, err
+		}
+		defer f.Close()
+		var log journal
+		if ring != nil {
+			rf, err := ring.NewFile(f)
+			if err != nil {
+				return 0, err
+			}
+			defer rf.Close()
+			log = newDirectLog(ring, rf, align)
+		} else {
+			log = &groupLog{write: f.WriteAt, sync: func() error { return nil }, c: collector{align: align}}
+		}
+		return inGoroutines(appenders, func(i int) load { return appendTo(log, byte('0'+i)) })(until)
 	}
 }
 
