@@ -68,8 +68,15 @@ func (l *lane) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err
 	l.place(o, ord, c.quiet || c.alone)
 	l.sq.mu.Unlock()
 	l.started()
+	if h != nil && h.direct && l.k.SQ.Tail()-l.flushed.Load() >= eager && !l.heldBack.Load() {
+		l.flush()
+	}
 	return o, gen, nil
 }
+
+// eager is how many operations on a device are queued before they are submitted, though nobody waits yet: it may as well
+// begin, and has them more evenly then.
+const eager = 16
 
 // place puts o among what was started before it. alone says that it is nobody's successor. Under sq.mu.
 func (l *lane) place(o *op, ord Ordering, alone bool) {
