@@ -63,7 +63,7 @@ func (r *Ring) open(cfg *Config, kc *uring.Config) error {
 	}
 	if backend != Threads {
 		if r.k, err = uring.Open(*kc); err == nil {
-			r.backend, r.because = IOUring, "io_uring can be had"
+			r.backend, r.because, r.linux = IOUring, "io_uring can be had", true
 			if backend == IOUring {
 				r.because = by
 			}

@@ -22,6 +22,7 @@ func (r *Ring) Close() error {
 func (r *Ring) shut() error {
 	r.services.end()
 	r.closing.Store(true)
+	r.waits.end()
 	r.lock()
 	r.sq.refusal = ErrClosed // which is what lanes that are being opened will say
 	for r.tickets.first != nil {
@@ -38,6 +39,7 @@ func (r *Ring) shut() error {
 	for _, o := range idles {
 		o.lane.await(o, nil)
 	}
+	r.waits.settle()
 	if r.broken() == nil {
 		r.orphans.closeAll()
 	}
@@ -105,6 +107,7 @@ func (r *Ring) fail(errno syscall.Errno) {
 		return
 	}
 	r.closing.Store(true)
+	r.waits.end()
 	r.lock()
 	if r.sq.refusal == nil {
 		r.sq.refusal = err

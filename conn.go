@@ -110,7 +110,11 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	if !ok {
 		err = syscall.EAGAIN
 	}
-	if c.streaming && !ok {
+	switch {
+	case ok:
+	case c.r.byPoller():
+		n, err = c.rd.poll(&c.handle, p)
+	case c.streaming:
 		n, err = c.rd.instant(&c.handle, kindRecv, p, uring.RecvNow)
 	}
 	if err == syscall.EAGAIN {
@@ -166,7 +170,7 @@ func (c *Conn) Close() error {
 	}
 	c.LocalAddr() // it knows its addresses afterwards
 	c.RemoteAddr()
-	if err := c.close(func() error { return uring.CloseFD(c.fd) }); err != nil {
+	if err := c.close(c.closeFD); err != nil {
 		return c.opError("close", err)
 	}
 	c.rd.drop()

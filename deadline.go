@@ -18,13 +18,18 @@ type half struct {
 	op    *op // the operation that a deadline cancels
 	gen   uint64
 
-	inbox atomic.Pointer[inbox] // of the loops; nil if there was none
+	inbox   atomic.Pointer[inbox]     // of the loops; nil if there was none
+	ready   atomic.Pointer[readiness] // what Reads wait on; nil if none has
+	unready bool                      // nothing can wait on the descriptor; under turn
 }
 
 // setDeadline moves the deadline, for the operation that is pending too.
 func (d *half) setDeadline(t time.Time) {
 	d.mu.Lock()
 	d.at = t
+	if w := d.ready.Load(); w != nil {
+		w.setDeadline(t)
+	}
 	left := time.Until(t)
 	switch {
 	case t.IsZero():

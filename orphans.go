@@ -51,7 +51,7 @@ func (c *Conn) own(r *Ring, fd int) {
 	c.socket = true
 	runtime.SetFinalizer(c, func(c *Conn) {
 		c.r.orphans.remove(c)
-		c.once.Do(func() { uring.CloseFD(c.fd) })
+		c.once.Do(func() { c.closeFD() })
 	})
 }
 

@@ -22,6 +22,7 @@ type Ring struct {
 
 	loopKernel func(*uring.Queues) uring.Kernel // what Serve's loops run on; nil: Linux
 	portable   bool                             // its handles' descriptors are Virtuals
+	linux      bool                             // it is an io_uring
 
 	tickets   tickets
 	log       *slog.Logger
@@ -30,6 +31,7 @@ type Ring struct {
 	orphans   orphans
 	provided  provided // for the loops of Conns
 	services  services // Listener.Serve
+	waits     waits    // of Conns
 	broke     atomic.Pointer[error]
 	closing   atomic.Bool
 	following atomic.Bool // sq.follow, to be seen from the side lanes

@@ -24,6 +24,7 @@ func (r *Ring) Stats() Stats {
 	for l := range r.lanes() {
 		l.add(&s)
 	}
+	r.waits.count(&s)
 	return s
 }
 

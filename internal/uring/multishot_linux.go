@@ -2,6 +2,7 @@ package uring
 
 import (
 	"errors"
+	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +19,16 @@ func (r *Ring) Provide(group uint16, n, size int) (*Buffers, error) {
 
 // Withdraw takes b from the kernel. No request that could take a buffer is in flight.
 func (r *Ring) Withdraw(b *Buffers) syscall.Errno { return b.Close(&Loop{ring: r}) }
+
+// Pollable makes an os.File of the socket fd, whose descriptor it is from now on, that waits on Go's poller.
+func Pollable(fd int) *os.File {
+	blocking := FileFlags(fd)&unix.O_NONBLOCK == 0
+	if blocking { // os.NewFile wants to see it
+		unix.SetNonblock(fd, true)
+		defer unix.SetNonblock(fd, false)
+	}
+	return os.NewFile(uintptr(fd), "")
+}
 
 // SetBlocking clears O_NONBLOCK: an older ring takes a descriptor at its word.
 func SetBlocking(fd int) error { return unix.SetNonblock(fd, false) }

@@ -1,0 +1,217 @@
+package rio
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// With several Ps a Read that finds nothing waits on Go's poller, as package net's do, and receives when something is there. A
+// receive that waits in the ring ends on the thread that has begun it, which is woken for nothing but to wake another: for a
+// thousand connections that costs up to twice as much. With one P it is the ring that costs less. What wants to see every
+// operation, a Profile or TraceInFlight, sees it in the ring.
+
+// A readiness is what a Conn's Reads wait on. Its file owns the descriptor.
+type readiness struct {
+	file *os.File
+	raw  syscall.RawConn
+	try  func(fd uintptr) bool
+
+	// The Read's, under the half's turn.
+	buf   []byte
+	n     int
+	errno syscall.Errno
+	waits bool
+
+	begun, ended atomic.Uint64 // Reads that had to wait
+
+	mu   sync.Mutex
+	dead bool // the Ring is closed, or broken: nobody may wait any more
+}
+
+// newReadiness makes one for the socket fd; ok is false if nothing can wait on it.
+func newReadiness(fd int) (w *readiness, ok bool) {
+	w = &readiness{file: uring.Pollable(fd)}
+	w.try = func(fd uintptr) bool {
+		for {
+			switch w.n, w.errno = uring.RecvNow(int(fd), w.buf); w.errno {
+			case syscall.EINTR:
+				continue
+			case syscall.EAGAIN:
+				if !w.waits {
+					w.waits = true
+					w.begun.Add(1)
+				}
+				return false
+			}
+			return true
+		}
+	}
+	raw, err := w.file.SyscallConn()
+	w.raw = raw
+	return w, err == nil && w.file.SetReadDeadline(time.Time{}) == nil
+}
+
+// setDeadline moves the deadline of whoever waits.
+func (w *readiness) setDeadline(t time.Time) {
+	w.mu.Lock()
+	if !w.dead {
+		w.file.SetReadDeadline(t)
+	}
+	w.mu.Unlock()
+}
+
+// end wakes who waits, for good.
+func (w *readiness) end() {
+	w.mu.Lock()
+	w.dead = true
+	w.file.SetReadDeadline(time.Unix(1, 0))
+	w.mu.Unlock()
+}
+
+// read receives up to len(p) bytes, when there are some.
+func (w *readiness) read(p []byte) (int, error) {
+	w.buf = p
+	err := w.raw.Read(w.try)
+	w.buf = nil
+	if w.waits {
+		w.waits = false
+		w.ended.Add(1)
+	}
+	if err != nil {
+		return 0, err
+	}
+	if w.errno != 0 {
+		return 0, os.NewSyscallError("recv", w.errno)
+	}
+	if uring.Race {
+		uring.RaceJoin() // what the peer did before it sent is seen, as with package net
+		uring.RaceAccess(p[:w.n], true)
+	}
+	return w.n, nil
+}
+
+// byPoller reports whether a Read is to wait on Go's poller.
+func (r *Ring) byPoller() bool {
+	return r.procs.Load() > 1 && r.linux && r.profile == nil && !inflight.on.Load() && !r.closing.Load()
+}
+
+// poll is a Read that waits on Go's poller, up to the deadline; EAGAIN says that the ring has to. The caller has the turn.
+func (d *half) poll(h *handle, p []byte) (int, error) {
+	w := d.ready.Load()
+	if w == nil {
+		if w = d.makeReady(h); w == nil {
+			return 0, syscall.EAGAIN
+		}
+	}
+	if h.r.closing.Load() {
+		return 0, syscall.EAGAIN // begin says what is wrong
+	}
+	n, err := w.read(p)
+	switch {
+	case err == nil:
+		return n, nil
+	case h.closed():
+		return 0, h.closedError()
+	case errors.Is(err, os.ErrDeadlineExceeded) && h.r.closing.Load():
+		return 0, syscall.EAGAIN
+	}
+	return 0, err
+}
+
+// makeReady makes what d's Reads wait on; nil if h is closed, or can't be waited on.
+func (d *half) makeReady(h *handle) *readiness {
+	if d.unready || !h.get() {
+		return nil
+	}
+	defer h.put() // whoever closes h sees it
+	w, ok := newReadiness(h.fd)
+	h.r.waits.add(w)
+	d.mu.Lock()
+	d.ready.Store(w)
+	w.setDeadline(d.at)
+	d.mu.Unlock()
+	if d.unready = !ok; !ok {
+		return nil
+	}
+	return w
+}
+
+// closeFD closes c's descriptor.
+func (c *Conn) closeFD() error {
+	w := c.rd.ready.Load()
+	if w == nil {
+		return uring.CloseFD(c.fd)
+	}
+	err := w.file.Close()
+	c.r.waits.remove(w)
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = os.NewSyscallError("close", pe.Err)
+	}
+	return err
+}
+
+// waits are what the Conns of a Ring wait on, for its Close to end.
+type waits struct {
+	mu   sync.Mutex
+	m    map[*readiness]struct{}
+	gone uint64 // how often those have waited that are gone
+}
+
+func (s *waits) add(w *readiness) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.m == nil {
+		s.m = make(map[*readiness]struct{})
+	}
+	s.m[w] = struct{}{}
+}
+
+func (s *waits) remove(w *readiness) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.m[w]; ok {
+		delete(s.m, w)
+		s.gone += w.begun.Load()
+	}
+}
+
+// count adds what was waited for.
+func (s *waits) count(t *Stats) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.Completed += s.gone
+	t.Started += s.gone
+	for w := range s.m {
+		t.Completed += w.ended.Load() // first: nothing ends before it has begun
+		t.Started += w.begun.Load()
+	}
+}
+
+// end is called after closing was set: who comes later sees that.
+func (s *waits) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.m {
+		w.end()
+	}
+}
+
+// settle returns when nobody waits any more, after end.
+func (s *waits) settle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.m {
+		for w.ended.Load() != w.begun.Load() {
+			runtime.Gosched()
+		}
+	}
+}
