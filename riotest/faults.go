@@ -30,10 +30,13 @@ type Faults struct {
 	Unasked float64
 	// Overflow is how many completions find the completion queue full, and have to be asked for.
 	Overflow float64
+	// Ended is how many completions of a request that goes on (Listener.Conns) are its last (no IORING_CQE_F_MORE): the Ring
+	// makes another one.
+	Ended float64
 }
 
 // Everything is a bit of each fault that a Ring hides, and of short transfers, but nothing that fails an operation.
-var Everything = Faults{Short: 0.1, Enter: 0.1, Partial: 0.2, Unasked: 0.05, Overflow: 0.1}
+var Everything = Faults{Short: 0.1, Enter: 0.1, Partial: 0.2, Unasked: 0.05, Overflow: 0.1, Ended: 0.2}
 
 func draw(r *rand.Rand, rate float64) bool { return rate > 0 && r.Float64() < rate }
 

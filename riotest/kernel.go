@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
+	"github.com/seed-9c58b644/rio/internal/uring/calls"
 )
 
 // A kernel serves one pair of queues (a Ring with side lanes has several). Requests that will end by themselves are ready,
@@ -151,11 +152,27 @@ func (k *kernel) poll() bool {
 		if blocked {
 			continue
 		}
+		if k.shoot(r, res) {
+			return true
+		}
 		k.armed = append(k.armed[:i], k.armed[i+1:]...)
 		k.complete(r, res)
 		return true
 	}
 	return false
+}
+
+// Multishot says that accept may be asked for once and for all.
+func (k *kernel) Multishot() bool { return true }
+
+// shoot posts what a multishot request has brought, unless it ends with that: always, if the queue is full.
+func (k *kernel) shoot(r *request, res int32) bool {
+	if !r.Multishot() || res < 0 || len(k.overflow) > 0 || k.q.Unread() == k.q.Entries() || draw(k.s.rand, k.s.faults.Ended) {
+		return false
+	}
+	r.progress = calls.Progress{}
+	k.q.Post(uring.CQE{UserData: r.data, Res: res, Flags: uring.CQEMore})
+	return true
 }
 
 // post writes a CQE, or keeps it until there is room (IORING_FEAT_NODROP). Now and then the queue passes for a smaller one

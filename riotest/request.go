@@ -58,7 +58,7 @@ func (k *kernel) begin(r *request) {
 			return
 		}
 		res, blocked := r.file.perform(r)
-		if !blocked {
+		if !blocked && !k.shoot(r, res) {
 			k.complete(r, res)
 			return
 		}

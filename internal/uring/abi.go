@@ -194,6 +194,7 @@ type Request struct {
 	Addr    Addr
 	Len     uint32
 	OpFlags OpFlags
+	IOPrio  uint16
 }
 
 // Fill overwrites all of s: what an earlier request left behind would be EINVAL, or worse. Its arguments are the fields of
@@ -216,7 +217,7 @@ func (s *SQE) FillCancel(target, userData uint64) {
 
 // Request returns what s says, for tests.
 func (s *SQE) Request() (q Request, userData uint64) {
-	return Request{s.opcode, s.flags, s.fd, s.off, s.addr, s.len, s.opFlags}, s.userData
+	return Request{s.opcode, s.flags, s.fd, s.off, s.addr, s.len, s.opFlags, s.ioprio}, s.userData
 }
 
 // PollEvents swaps the halves of poll32_events where the byte order is big-endian, as io_uring_enter(2) asks for: on the way
