@@ -66,9 +66,10 @@ func (l *lane) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err
 	o = l.prepare(c, h)
 	gen = uint64(o.born)
 	l.place(o, ord, c.quiet || c.alone)
+	due := h != nil && h.direct && l.k.SQ.Claimed()-l.flushed.Load() >= eager && !l.heldBack.Load()
 	l.sq.mu.Unlock()
 	l.started()
-	if h != nil && h.direct && l.k.SQ.Tail()-l.flushed.Load() >= eager && !l.heldBack.Load() {
+	if due {
 		l.flush()
 	}
 	return o, gen, nil

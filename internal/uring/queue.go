@@ -9,7 +9,7 @@ import "sync/atomic"
 //
 //	head <= tail <= local <= head + entries   (as differences)
 //
-// Callers serialise Room, Claim and Publish. Head and Tail are for anybody.
+// Callers serialise Room, Claim, Claimed and Publish. Head and Tail are for anybody.
 type SQ struct {
 	head, tail, flags *uint32
 	mask              uint32
@@ -39,6 +39,10 @@ func (q *SQ) Claim() *SQE {
 	q.local++
 	return s
 }
+
+// Claimed is up to where SQEs are claimed. It does not look at the kernel's memory, which may be gone when who has published
+// the last one asks.
+func (q *SQ) Claimed() uint32 { return q.local }
 
 // Publish hands everything claimed to the kernel. A published SQE is the kernel's: only its CQE ends it.
 func (q *SQ) Publish() { atomic.StoreUint32(q.tail, q.local) }

@@ -42,7 +42,7 @@ func (q *fakeSQ) consume(n int) (got []uint64) {
 // expect checks every index.
 func (q *fakeSQ) expect(t *testing.T, step string, head, tail, local, room, pending uint32) {
 	t.Helper()
-	if q.khead != head || q.ktail != tail || q.local != local {
+	if q.khead != head || q.ktail != tail || q.local != local || q.Claimed() != local {
 		t.Errorf("%s: head %#x, tail %#x, local %#x; want %#x, %#x, %#x", step, q.khead, q.ktail, q.local, head, tail, local)
 	}
 	// Has first: it may know an older head than Room, which looks.
