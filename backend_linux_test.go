@@ -7,49 +7,27 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
-	"unsafe"
 
 	"github.com/seed-9c58b644/rio"
+	"github.com/seed-9c58b644/rio/internal/uring/seccomptest"
 )
 
 // forbid is how a test has itself run where an io_uring system call fails: NUMBER=ERRNO.
 const forbid = "RIO_TEST_FORBID"
 
-// What has forbid set puts itself under a seccomp filter, as containers are. A filter counts for one thread and what it
-// starts; after exec there is no other thread.
+// What has forbid set puts itself under a seccomp filter, as containers are.
 func init() {
 	var nr, errno uint32
 	if n, _ := fmt.Sscanf(os.Getenv(forbid), "%d=%d", &nr, &errno); n != 2 {
 		return
 	}
 	os.Setenv(forbid, "done")
-	runtime.LockOSThread()
-	const (
-		setNoNewPrivs, setSeccomp, modeFilter = 38, 22, 2
-		retErrno, retAllow                    = 0x00050000, 0x7fff0000
-	)
-	filter := []syscall.SockFilter{
-		{Code: syscall.BPF_LD | syscall.BPF_W | syscall.BPF_ABS, K: 0}, // the number of the system call
-		{Code: syscall.BPF_JMP | syscall.BPF_JEQ | syscall.BPF_K, K: nr, Jf: 1},
-		{Code: syscall.BPF_RET | syscall.BPF_K, K: retErrno | errno},
-		{Code: syscall.BPF_RET | syscall.BPF_K, K: retAllow},
+	if err := seccomptest.Forbid(nr, syscall.Errno(errno)); err != nil {
+		panic(err)
 	}
-	prog := syscall.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, setNoNewPrivs, 1, 0, 0, 0, 0); errno != 0 {
-		panic(errno)
-	}
-	if _, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, setSeccomp, modeFilter, uintptr(unsafe.Pointer(&prog))); errno != 0 {
-		panic(errno)
-	}
-	exe, err := os.Executable()
-	if err == nil {
-		err = syscall.Exec(exe, os.Args, os.Environ())
-	}
-	panic(err)
 }
 
 const setup, enter, register = 425, 426, 427 // io_uring_*, the same on every architecture

@@ -4,17 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-9c58b644/rio"
+	"github.com/seed-9c58b644/rio/internal/uring/seccomptest"
 )
 
 // strace is a prefix for a child whose io_uring_enter is tampered with as how says.
@@ -139,7 +138,7 @@ func init() {
 	children["seccomp"] = func(arg string) (o outcome) {
 		var nr, errno int
 		fmt.Sscan(arg, &nr, &errno)
-		if err := forbid(uint32(nr), uint32(errno)); err != nil {
+		if err := seccomptest.Forbid(uint32(nr), syscall.Errno(errno)); err != nil {
 			return outcome{Lost: 1, Err: err.Error()}
 		}
 		return children["new"]("")
@@ -150,28 +149,6 @@ func init() {
 		fmt.Sscan(arg, &errno)
 		return breakUnderWaiters(syscall.Errno(errno))
 	}
-}
-
-// forbid has the kernel answer a system call of this process with errno, from now on.
-func forbid(nr, errno uint32) error {
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: nr, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | errno},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
-	}
-	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return err
-	}
-	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&prog)))
-	runtime.KeepAlive(filter)
-	if e != 0 {
-		return e
-	}
-	return nil
 }
 
 func TestWhatSeccompForbidsIsNamed(t *testing.T) {
@@ -218,7 +195,7 @@ func breakUnderWaiters(errno syscall.Errno) (o outcome) {
 		}()
 	}
 	entered.Wait()
-	if err := forbid(unix.SYS_IO_URING_ENTER, uint32(errno)); err != nil {
+	if err := seccomptest.Forbid(unix.SYS_IO_URING_ENTER, errno); err != nil {
 		return outcome{Lost: 1, Err: err.Error()}
 	}
 	began := time.Now()

@@ -8,13 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
-	"unsafe"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
+	"github.com/seed-9c58b644/rio/internal/uring/seccomptest"
 )
 
 // forbid is the environment variable that makes this test binary the doctor itself, under a seccomp filter: the number of a
@@ -24,44 +23,14 @@ const forbid = "RIO_DOCTOR_FORBID"
 func TestMain(m *testing.M) {
 	os.Unsetenv("RIO_BACKEND")
 	if v := os.Getenv(forbid); v != "" {
-		filterAndExec(v)
-	}
-	if os.Getenv("RIO_DOCTOR_MAIN") != "" {
+		var nr, errno uint32
+		fmt.Sscan(v, &nr, &errno)
+		if err := seccomptest.Forbid(nr, syscall.Errno(errno)); err != nil {
+			panic(err)
+		}
 		main()
 	}
 	os.Exit(m.Run())
-}
-
-// filterAndExec becomes the doctor, under that filter. A filter counts for one thread and what it starts; after exec there
-// is no other thread.
-func filterAndExec(v string) {
-	var nr, errno uint32
-	fmt.Sscan(v, &nr, &errno)
-	os.Unsetenv(forbid)
-	os.Setenv("RIO_DOCTOR_MAIN", "1")
-	runtime.LockOSThread()
-	const (
-		setNoNewPrivs, setSeccomp, modeFilter = 38, 22, 2
-		retErrno, retAllow                    = 0x00050000, 0x7fff0000
-	)
-	filter := []syscall.SockFilter{
-		{Code: syscall.BPF_LD | syscall.BPF_W | syscall.BPF_ABS, K: 0}, // the number of the system call
-		{Code: syscall.BPF_JMP | syscall.BPF_JEQ | syscall.BPF_K, K: nr, Jf: 1},
-		{Code: syscall.BPF_RET | syscall.BPF_K, K: retErrno | errno},
-		{Code: syscall.BPF_RET | syscall.BPF_K, K: retAllow},
-	}
-	prog := syscall.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, setNoNewPrivs, 1, 0, 0, 0, 0); errno != 0 {
-		panic(errno)
-	}
-	if _, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, setSeccomp, modeFilter, uintptr(unsafe.Pointer(&prog))); errno != 0 {
-		panic(errno)
-	}
-	exe, err := os.Executable()
-	if err == nil {
-		err = syscall.Exec(exe, os.Args, os.Environ())
-	}
-	panic(err)
 }
 
 func requireRing(t *testing.T) {

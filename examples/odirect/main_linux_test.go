@@ -4,13 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"os"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
-	"unsafe"
 
 	"github.com/seed-9c58b644/rio/examples/internal/extest"
+	"github.com/seed-9c58b644/rio/internal/uring/seccomptest"
 )
 
 func TestFullDiskIsOneLine(t *testing.T) {
@@ -81,34 +80,14 @@ func TestForbiddenRingIsThreads(t *testing.T) {
 const forbid = "RIO_EXAMPLE_FORBID"
 
 // A process with this variable forbids itself io_uring, the way containers do: a seccomp filter has io_uring_setup fail
-// with EPERM. A filter counts for one thread and what it starts; after exec there is no other thread.
+// with EPERM.
 func init() {
 	if os.Getenv(forbid) == "" {
 		return
 	}
 	os.Unsetenv(forbid)
-	runtime.LockOSThread()
-	const (
-		setNoNewPrivs, setSeccomp, modeFilter = 38, 22, 2
-		ioUringSetup                          = 425
-		retErrno, retAllow                    = 0x00050000, 0x7fff0000
-	)
-	filter := []syscall.SockFilter{
-		{Code: syscall.BPF_LD | syscall.BPF_W | syscall.BPF_ABS, K: 0}, // the number of the system call
-		{Code: syscall.BPF_JMP | syscall.BPF_JEQ | syscall.BPF_K, K: ioUringSetup, Jf: 1},
-		{Code: syscall.BPF_RET | syscall.BPF_K, K: retErrno | uint32(syscall.EPERM)},
-		{Code: syscall.BPF_RET | syscall.BPF_K, K: retAllow},
+	const ioUringSetup = 425
+	if err := seccomptest.Forbid(ioUringSetup, syscall.EPERM); err != nil {
+		panic(err)
 	}
-	prog := syscall.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, setNoNewPrivs, 1, 0, 0, 0, 0); errno != 0 {
-		panic(errno)
-	}
-	if _, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, setSeccomp, modeFilter, uintptr(unsafe.Pointer(&prog))); errno != 0 {
-		panic(errno)
-	}
-	exe, err := os.Executable()
-	if err == nil {
-		err = syscall.Exec(exe, os.Args, os.Environ())
-	}
-	panic(err)
 }
