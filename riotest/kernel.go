@@ -77,28 +77,14 @@ func (k *kernel) Enter(submit, wait, flags uint32, limit time.Duration) (int, sy
 // submit takes up to limit SQEs, and starts what they say. It may take fewer, but no half of a chain.
 func (k *kernel) submit(limit uint32) (n int) {
 	limit = min(limit, k.q.Published())
-	enough := k.s.faults.partial(k.s.rand, int(limit))
-	var head, last *request
-	for n < int(limit) && (n < enough || head != nil) {
-		q, data, ok := k.q.Take()
-		if !ok {
-			break
+	for enough := k.s.faults.partial(k.s.rand, int(limit)); n < enough; {
+		chain := k.q.Chain(limit - uint32(n))
+		n += len(chain)
+		var head *request
+		for i := len(chain) - 1; i >= 0; i-- {
+			head = &request{Request: chain[i].Request, data: chain[i].Data, next: head}
 		}
-		n++
-		r := &request{Request: q, data: data}
-		if head == nil {
-			head = r
-		} else {
-			last.next = r
-		}
-		last = r
-		if q.Flags&uring.SQELink == 0 {
-			k.start(head)
-			head = nil
-		}
-	}
-	if head != nil {
-		k.start(head) // a chain ends where the submission does
+		k.start(head)
 	}
 	return n
 }

@@ -35,6 +35,13 @@ type Queues struct {
 	// what would be mapped
 	sqHead, sqTail, sqFlags uint32
 	cqHead, cqTail, cqFlags uint32
+	chain                   []Taken // what Chain has returned, its memory used again
+}
+
+// A Taken is a request that was taken from the queue.
+type Taken struct {
+	Request
+	Data uint64 // its user_data
 }
 
 // openOn makes a ring in ordinary memory. Its indices begin shortly before the place where they wrap.
@@ -76,6 +83,23 @@ func (q *Queues) Take() (req Request, userData uint64, ok bool) {
 	req, userData = q.r.SQ.sqes[q.sqHead&q.r.SQ.mask].Request()
 	atomic.StoreUint32(&q.sqHead, q.sqHead+1)
 	return req, userData, true
+}
+
+// Chain takes the next published SQE and what is linked behind it, at most limit. A chain ends where the submission does. The
+// slice is good until the next call.
+func (q *Queues) Chain(limit uint32) []Taken {
+	q.chain = q.chain[:0]
+	for uint32(len(q.chain)) < limit {
+		req, data, ok := q.Take()
+		if !ok {
+			break
+		}
+		q.chain = append(q.chain, Taken{req, data})
+		if req.Flags&SQELink == 0 {
+			break
+		}
+	}
+	return q.chain
 }
 
 // Forever is a limit for Enter that is none.

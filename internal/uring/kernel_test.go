@@ -2,6 +2,7 @@ package uring
 
 import (
 	"errors"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -86,6 +87,47 @@ func TestRingOnAKernelOfItsOwn(t *testing.T) {
 	}
 	if _, err := r.Event.Read(make([]byte, 8)); err == nil {
 		t.Error("the bell of a closed ring can be read")
+	}
+}
+
+func TestChainEndsWithItsLastLinkOrWithTheSubmission(t *testing.T) {
+	r, k := openEcho(t, Config{Entries: 8, CQEntries: 8})
+	defer r.Close()
+	publish := func(links ...bool) {
+		for i, linked := range links {
+			flags := SQEFlags(SQEAsync)
+			if linked {
+				flags |= SQELink
+			}
+			r.SQ.Claim().Fill(OpRead, flags, int32(i), 0, Addr{}, 0, 0, uint64(i))
+		}
+		r.SQ.Publish()
+	}
+	takes := func(limit uint32, want ...uint64) {
+		t.Helper()
+		chain := k.q.Chain(limit)
+		var got []uint64
+		for _, c := range chain {
+			if got = append(got, c.Data); uint64(c.FD) != c.Data {
+				t.Errorf("the request of %d is another's: %+v", c.Data, c.Request)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("the chain is %v, want %v", got, want)
+		}
+	}
+	for range 20 { // past the place where the indices wrap
+		publish(false, true, true, false, true)
+		takes(0)
+		takes(5, 0)
+		takes(4, 1, 2, 3)
+		takes(1, 4) // nothing is behind it
+		takes(1)
+		publish(true, true, true, false)
+		takes(2, 0, 1) // the rest is another submission
+		takes(2, 2, 3)
+		publish(true)
+		takes(8, 0)
 	}
 }
 

@@ -31,29 +31,16 @@ type target interface {
 
 // submit takes up to limit SQEs, and starts what they say.
 func (k *kernel) submit(limit uint32) (n int) {
-	limit = min(limit, k.q.Published())
-	var head, last *request
-	for n < int(limit) {
-		q, data, ok := k.q.Take()
-		if !ok {
-			break
-		}
-		n++
-		r := k.take()
-		r.Request, r.data = q, data
-		if head == nil {
+	for limit = min(limit, k.q.Published()); n < int(limit); {
+		chain := k.q.Chain(limit - uint32(n))
+		n += len(chain)
+		var head *request
+		for i := len(chain) - 1; i >= 0; i-- {
+			r := k.take()
+			r.Request, r.data, r.next = chain[i].Request, chain[i].Data, head
 			head = r
-		} else {
-			last.next = r
 		}
-		last = r
-		if q.Flags&uring.SQELink == 0 {
-			k.begin(head)
-			head = nil
-		}
-	}
-	if head != nil {
-		k.begin(head) // a chain ends where the submission does
+		k.begin(head)
 	}
 	return n
 }
