@@ -19,11 +19,7 @@ func TestShortTransfersAreContinued(t *testing.T) {
 	f := inject(t, 5, "FUSE moves at most 1000 bytes at a time")
 	m := badMountOf(f)
 	r := f.ring(nil)
-	h, err := r.OpenFile(m.name("short"), os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
+	h := open(f, r, m.name("short"), os.O_RDWR)
 	buf := make([]byte, 64<<10)
 	// Ring.ReadAt of more than one piece is not to be trusted here: after a short read the kernel reads on from the same
 	// offset (seen on 6.18; with O_DIRECT or not, FOPEN_DIRECT_IO is what counts). File reads by itself.
@@ -91,11 +87,7 @@ func TestErrorsInTheMiddle(t *testing.T) {
 	f := inject(t, 27, "FUSE: EIO beyond 64 KiB, and for fsync")
 	m := badMountOf(f)
 	r := f.ring(nil)
-	h, err := r.OpenFile(m.name("eio"), os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
+	h := open(f, r, m.name("eio"), os.O_RDWR)
 	buf := make([]byte, 4096)
 	var cs []rio.Completion[int]
 	for i := range 32 {
@@ -124,15 +116,20 @@ func TestErrorsInTheMiddle(t *testing.T) {
 	f.ops.Add(6)
 }
 
-func TestWhatHangsHoldsNobodyElseUp(t *testing.T) {
-	f := inject(t, 28, "FUSE hangs; another file and its 99th percentile")
+// hangs opens, on a Ring and a file system of its own, a file whose reads hang until it is released; when the test ends it is,
+// before anything is closed.
+func hangs(f *fault) (*badMount, *rio.Ring, *rio.File) {
+	f.t.Helper()
 	m := badMountOf(f)
 	r := f.ring(nil)
-	defer m.release()
-	h, err := r.OpenFile(m.name("hang"), os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := open(f, r, m.name("hang"), os.O_RDWR)
+	f.t.Cleanup(m.release)
+	return m, r, h
+}
+
+func TestWhatHangsHoldsNobodyElseUp(t *testing.T) {
+	f := inject(t, 28, "FUSE hangs; another file and its 99th percentile")
+	m, r, h := hangs(f)
 	var hanging []rio.Completion[int]
 	bufs := make([][]byte, 8)
 	// A read on FUSE runs within io_uring_enter, and takes who submits it along: nobody else may be.
@@ -150,11 +147,7 @@ func TestWhatHangsHoldsNobodyElseUp(t *testing.T) {
 	}
 	entering.Wait()
 	var submitted sync.WaitGroup
-	submitted.Add(1)
-	go func() {
-		defer submitted.Done()
-		r.SubmitAll() // hangs with them, perhaps
-	}()
+	submitted.Go(func() { r.SubmitAll() }) // hangs with them, perhaps
 
 	good, err := os.CreateTemp(t.TempDir(), "")
 	if err != nil {
@@ -213,13 +206,7 @@ func TestWhatHangsHoldsNobodyElseUp(t *testing.T) {
 
 func TestCloseWaitsForWhatHangs(t *testing.T) {
 	f := inject(t, 6, "Close under 100 recvs and 4 reads that hang")
-	m := badMountOf(f)
-	r := f.ring(nil)
-	defer m.release()
-	h, err := r.OpenFile(m.name("hang"), os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m, r, h := hangs(f)
 	var recvs, reads []rio.Completion[int]
 	for range 50 {
 		a, b := tcpPair(f)
@@ -350,23 +337,13 @@ func TestCloseInTheBodyOfALoop(t *testing.T) {
 
 func TestAFileSystemThatDies(t *testing.T) {
 	f := inject(t, 28, "FUSE hangs, and its server is killed")
-	m := badMountOf(f)
-	r := f.ring(nil)
-	defer m.release()
-	h, err := r.OpenFile(m.name("hang"), os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m, r, h := hangs(f)
 	var cs []rio.Completion[int]
 	for i := range 8 {
 		cs = append(cs, r.ReadAt(h, make([]byte, 4096), int64(i*4096)))
 	}
 	var submitted sync.WaitGroup
-	submitted.Add(1)
-	go func() {
-		defer submitted.Done()
-		r.SubmitAll()
-	}()
+	submitted.Go(func() { r.SubmitAll() }) // hangs with them, perhaps
 	nop := r.Nop()
 	m.kill()
 	f.within(20*time.Second, "a read on a dead file system", func() {
@@ -387,11 +364,7 @@ func TestSlowFilesLoseNothing(t *testing.T) {
 	f := inject(t, 28, "FUSE answers after 20 ms")
 	m := badMountOf(f)
 	r := f.ring(&rio.Config{Depth: 4})
-	h, err := r.OpenFile(m.name("slow"), os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
+	h := open(f, r, m.name("slow"), os.O_RDWR)
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Add(1)
