@@ -118,24 +118,6 @@ func overflowsSeen(t *testing.T) func() string {
 	}
 }
 
-// unixPair is a connected pair of stream sockets: one of package net's, and a file to make a Conn of.
-func unixPair(f *fault) (net.Conn, *os.File) {
-	f.t.Helper()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	a := os.NewFile(uintptr(fds[0]), "a")
-	defer a.Close()
-	c, err := net.FileConn(a)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.t.Cleanup(func() { c.Close() })
-	syscall.SetNonblock(fds[1], true)
-	return c, os.NewFile(uintptr(fds[1]), "b")
-}
-
 func TestManyGoroutinesAndASmallQueue(t *testing.T) {
 	f := inject(t, 2, "64 goroutines, an SQ of 4; contexts that end")
 	r := f.ring(&rio.Config{Depth: 4})
@@ -255,12 +237,7 @@ func TestNumbersOfDescriptorsThatAreUsedAgain(t *testing.T) {
 func TestBuffersOnTheStack(t *testing.T) {
 	f := inject(t, 9, "a buffer that lies on the stack, which grows")
 	r := f.ring(nil)
-	pr, pw, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pr.Close()
-	defer pw.Close()
+	pr, pw := pipe(f)
 	var deep func(n int) byte
 	deep = func(n int) byte {
 		var pad [1024]byte
@@ -336,12 +313,7 @@ func TestThousandsOfDeadlinesAtOnce(t *testing.T) {
 	f := inject(t, 11, "3,000 operations with one deadline")
 	const many = 3000
 	r := f.ring(&rio.Config{Depth: 2048})
-	pr, pw, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pr.Close()
-	defer pw.Close()
+	pr, _ := pipe(f)
 	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 	defer cancel()
 	f.within(time.Minute, "an operation with a deadline", func() {
@@ -404,12 +376,7 @@ func TestGoroutinesThatEndBetweenStartAndWait(t *testing.T) {
 			}
 			f := inject(t, number, how+" between start and Wait, and in Wait")
 			r := f.ring(&rio.Config{Depth: 32})
-			pr, pw, err := os.Pipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer pr.Close()
-			defer pw.Close()
+			pr, pw := pipe(f)
 			n := rounds(200, 1000, 10000)
 			for i := range n {
 				done := make(chan bool)
@@ -450,11 +417,7 @@ func TestGoroutinesThatEndBetweenStartAndWait(t *testing.T) {
 func TestLoopsThatPanic(t *testing.T) {
 	f := inject(t, 13, "a panic in the body of a loop over Received or Conns")
 	r := f.ring(nil)
-	l, err := r.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	l := listen(f, r)
 	for i := range rounds(50, 300, 3000) {
 		peer, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
@@ -560,12 +523,7 @@ func TestAShortReadBreaksItsLink(t *testing.T) {
 func TestDrainBehindWhatNeverEnds(t *testing.T) {
 	f := inject(t, 24, "Drain behind a pending read; Received and timers don't count")
 	r := f.ring(nil)
-	pr, pw, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pr.Close()
-	defer pw.Close()
+	pr, pw := pipe(f)
 	a, b := unixPair(f)
 	conn, err := r.NewConn(b)
 	if err != nil {

@@ -269,10 +269,7 @@ func TestCloseInTheBodyOfALoop(t *testing.T) {
 			f := inject(t, 6, "Close in the body of a loop over "+where)
 			for i := range rounds(20, 100, 1000) {
 				r := f.ring(nil)
-				l, err := r.Listen("tcp", "127.0.0.1:0")
-				if err != nil {
-					t.Fatal(err)
-				}
+				l := listen(f, r)
 				peer, err := net.Dial("tcp", l.Addr().String())
 				if err != nil {
 					t.Fatal(err)

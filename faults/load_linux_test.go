@@ -136,10 +136,7 @@ func TestTenThousandConnections(t *testing.T) {
 			were.Wait()
 			before := memory()
 			r := f.ring(nil)
-			l, err := r.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
+			l := listen(f, r)
 			s := servers[i].serve(r, l)
 			defer s.stop()
 			cmd := spawn(fmt.Sprintf("clients:%s %s %d", c.client, l.Addr(), manyConns))

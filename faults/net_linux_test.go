@@ -23,26 +23,6 @@ import (
 	"github.com/seed-9c58b644/rio"
 )
 
-// ringPair is a connection over loopback: one end is r's, the other package net's.
-func ringPair(f *fault, r *rio.Ring) (*rio.Conn, *net.TCPConn) {
-	f.t.Helper()
-	l, err := r.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	defer l.Close()
-	peer, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	c, err := l.Accept()
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.t.Cleanup(func() { c.Close(); peer.Close() })
-	return c.(*rio.Conn), peer.(*net.TCPConn)
-}
-
 func TestResetsInTheMiddle(t *testing.T) {
 	f := inject(t, 29, "the peer resets (SO_LINGER 0) in the middle of a transfer")
 	r := f.ring(nil)
@@ -163,10 +143,7 @@ func TestAPeerThatDoesNotRead(t *testing.T) {
 func TestAServerWithSlowClients(t *testing.T) {
 	f := inject(t, 29, "slowloris against net/http on a ring; others are served")
 	r := f.ring(nil)
-	l, err := r.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(f, r)
 	srv := &http.Server{
 		Handler:           http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { io.WriteString(w, "served "+q.URL.Path) }),
 		ReadHeaderTimeout: 200 * time.Millisecond,
@@ -217,10 +194,7 @@ func TestAListenerThatIsClosedUnderConnections(t *testing.T) {
 	f := inject(t, 29, "a listener is closed under connections being made")
 	r := f.ring(nil)
 	for range rounds(30, 200, 2000) {
-		l, err := r.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := listen(f, r)
 		var accepted []net.Conn
 		done := make(chan error)
 		go func() {
@@ -283,11 +257,7 @@ func (s *summer) Closed(*rio.Stream, error) {}
 func TestMoreToReceiveThanThereAreBuffers(t *testing.T) {
 	f := inject(t, 30, "64 MiB arrive at once for 2 MiB of provided buffers")
 	r := f.ring(nil)
-	l, err := r.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	l := listen(f, r)
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error)
 	go func() {

@@ -306,22 +306,13 @@ func TestTheSysctl(t *testing.T) {
 func TestChildrenDoNotHaveTheRing(t *testing.T) {
 	f := inject(t, 15, "fork and exec with operations in flight")
 	r := f.ring(nil)
-	pr, pw, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pr.Close()
-	defer pw.Close()
+	pr, pw := pipe(f)
 	h, err := r.NewFile(pr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	l, err := r.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	listen(f, r) // a socket that a child must not have
 	var cs []rio.Completion[int]
 	bufs := make([][]byte, 50)
 	for i := range bufs {

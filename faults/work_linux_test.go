@@ -391,23 +391,3 @@ func (w *work) nops() {
 		}
 	}
 }
-
-// tcpPair is a connection over loopback, of package net.
-func tcpPair(f *fault) (a, b *net.TCPConn) {
-	f.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	defer l.Close()
-	x, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	y, err := l.Accept()
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.t.Cleanup(func() { x.Close(); y.Close() })
-	return x.(*net.TCPConn), y.(*net.TCPConn)
-}
