@@ -55,18 +55,18 @@ func init() {
 	children["squeezed"] = func(arg string) (o outcome) {
 		n, dir, _ := strings.Cut(arg, " ")
 		if err := os.WriteFile(dir+"/cgroup.procs", []byte(strconv.Itoa(os.Getpid())), 0); err != nil {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		r, err := rio.New(nil)
 		if err != nil {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		rounds, _ := strconv.Atoi(n)
 		o = onRing(r, rounds)
 		// More than that by way of the page cache.
 		file, err := os.CreateTemp("", "")
 		if err != nil {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		defer os.Remove(file.Name())
 		defer file.Close()
@@ -147,20 +147,20 @@ func init() {
 		var dir, slow, quick string
 		fmt.Sscan(arg, &dir, &slow, &quick)
 		if err := os.WriteFile(dir+"/cgroup.procs", []byte(strconv.Itoa(os.Getpid())), 0); err != nil {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		r, err := rio.New(nil)
 		if err != nil {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		w := &work{r: r}
 		s, err := r.OpenFile(slow, os.O_RDWR|syscall.O_DIRECT, 0)
 		if !w.check("open", err) {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		q, err := r.OpenFile(quick, os.O_CREATE|os.O_RDWR|syscall.O_DIRECT, 0o600)
 		if !w.check("open", err) {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		began := time.Now()
 		var cs [32]rio.Completion[int]

@@ -28,6 +28,9 @@ type outcome struct {
 	CPU                             time.Duration
 }
 
+// failed is the outcome of a child that can't even begin.
+func failed(err error) outcome { return outcome{Lost: 1, Err: err.Error()} }
+
 // children are what a child may be told to do. They return what they have seen.
 var children = map[string]func(arg string) outcome{}
 
@@ -81,6 +84,33 @@ func spawn(name string, prefix ...string) *exec.Cmd {
 	args := append(prefix, self)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), childEnv+"="+name)
+	return cmd
+}
+
+// nobody returns a command that is the child name under prefix, as a user who may nothing.
+func nobody(f *fault, name string, prefix ...string) *exec.Cmd {
+	f.t.Helper()
+	// That user may not read where this program lies: a copy is.
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { os.RemoveAll(dir) })
+	os.Chmod(dir, 0o755)
+	self, err := os.Executable()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	b, err := os.ReadFile(self)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+"/test", b, 0o755); err != nil {
+		f.t.Fatal(err)
+	}
+	cmd := spawn(name, append(prefix, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--")...)
+	cmd.Args[len(cmd.Args)-1] = dir + "/test"
+	cmd.Dir = dir
 	return cmd
 }
 

@@ -172,14 +172,14 @@ func init() {
 	children["fsize"] = func(string) (o outcome) {
 		file, err := os.CreateTemp("", "")
 		if err != nil {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		defer os.Remove(file.Name())
 		defer file.Close()
 		unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 4096, Max: 4096})
 		r, err := rio.New(nil)
 		if err != nil {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		defer r.Close()
 		n, err := r.WriteAt(file, make([]byte, 10000), 0).Wait()

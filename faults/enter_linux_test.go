@@ -139,7 +139,7 @@ func init() {
 		var nr, errno int
 		fmt.Sscan(arg, &nr, &errno)
 		if err := seccomptest.Forbid(uint32(nr), syscall.Errno(errno)); err != nil {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		return children["new"]("")
 	}
@@ -176,7 +176,7 @@ func breakUnderWaiters(errno syscall.Errno) (o outcome) {
 	const many = 50
 	r, err := rio.New(nil)
 	if err != nil {
-		return outcome{Lost: 1, Err: err.Error()}
+		return failed(err)
 	}
 	pr, pw, _ := os.Pipe()
 	var waiting []rio.Completion[int]
@@ -196,7 +196,7 @@ func breakUnderWaiters(errno syscall.Errno) (o outcome) {
 	}
 	entered.Wait()
 	if err := seccomptest.Forbid(unix.SYS_IO_URING_ENTER, errno); err != nil {
-		return outcome{Lost: 1, Err: err.Error()}
+		return failed(err)
 	}
 	began := time.Now()
 	if _, err := r.Nop().Wait(); !errors.Is(err, errno) {

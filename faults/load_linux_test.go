@@ -210,7 +210,7 @@ func init() {
 		if kind == "ring" {
 			r, err := rio.New(nil)
 			if err != nil {
-				return outcome{Lost: 1, Err: err.Error()}
+				return failed(err)
 			}
 			defer func() {
 				r.Close()
@@ -263,11 +263,7 @@ func init() {
 				fail(fmt.Errorf("connection %d, round %d: %w", i, round, err))
 				return false
 			}
-			for j := range got {
-				if got[j] != want[j] {
-					wrong.Add(1)
-				}
-			}
+			wrong.Add(int64(differ(got, want)))
 			ops.Add(1)
 			return true
 		}
@@ -403,7 +399,7 @@ func init() {
 		fmt.Sscan(arg, &which, &name)
 		r, err := rio.New(nil)
 		if err != nil {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		defer func() {
 			r.Close()
@@ -411,15 +407,9 @@ func init() {
 		}()
 		l, err := r.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
-		highest := 0
-		es, _ := os.ReadDir("/proc/self/fd")
-		for _, e := range es {
-			var n int
-			fmt.Sscan(e.Name(), &n)
-			highest = max(highest, n)
-		}
+		highest := highestDescriptor()
 		var holes []*os.File // below it, there shall be none
 		for {
 			h, err := os.Open("/dev/null")
@@ -442,14 +432,14 @@ func init() {
 			_, err = c.Read(make([]byte, 1))
 		}
 		if err != nil {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		c.Close()
 		for s.now.Load() > 0 {
 			time.Sleep(time.Millisecond)
 		}
 		if err := os.WriteFile(name+".new", []byte(l.Addr().String()+"\n"), 0o600); err != nil { // there are descriptors yet
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		os.Rename(name+".new", name)
 		io.Copy(io.Discard, os.Stdin)

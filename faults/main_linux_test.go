@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -178,15 +180,34 @@ func (f *fault) eventually(what string, cond func() bool) {
 // same counts the bytes that are not as they should be.
 func (f *fault) same(what string, got, want []byte) {
 	f.t.Helper()
+	if n := differ(got, want); n > 0 {
+		f.wrong.Add(int64(n))
+		f.t.Errorf("%s: %d bytes of %d are wrong", what, n, len(want))
+	}
+}
+
+// differ is how many bytes of got are not as in want, or missing, or too many.
+func differ(got, want []byte) int {
+	if bytes.Equal(got, want) {
+		return 0
+	}
 	n := max(len(got), len(want)) - min(len(got), len(want))
 	for i := range min(len(got), len(want)) {
 		if got[i] != want[i] {
 			n++
 		}
 	}
-	if n > 0 {
-		f.wrong.Add(int64(n))
-		f.t.Errorf("%s: %d bytes of %d are wrong", what, n, len(want))
+	return n
+}
+
+func TestBytesThatAreWrongMissingOrTooManyAreCounted(t *testing.T) {
+	for _, c := range []struct {
+		got, want string
+		n         int
+	}{{"", "", 0}, {"same", "same", 0}, {"sane", "same", 1}, {"sam", "same", 1}, {"sames", "same", 1}, {"x", "same", 4}, {"", "same", 4}} {
+		if n := differ([]byte(c.got), []byte(c.want)); n != c.n {
+			t.Errorf("%q for %q: %d, want %d", c.got, c.want, n, c.n)
+		}
 	}
 }
 
@@ -237,6 +258,16 @@ func openDescriptors() int {
 		}
 	}
 	return n
+}
+
+// highestDescriptor is the highest that is open, or the one that was open to look.
+func highestDescriptor() (highest int) {
+	es, _ := os.ReadDir("/proc/self/fd")
+	for _, e := range es {
+		n, _ := strconv.Atoi(e.Name())
+		highest = max(highest, n)
+	}
+	return highest
 }
 
 // report prints the table, and says whether all is well.

@@ -384,7 +384,7 @@ func init() {
 		}
 		r, err := rio.New(nil)
 		if err != nil {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		defer func() {
 			r.Close()
@@ -392,7 +392,7 @@ func init() {
 		}()
 		l, err := r.Listen("tcp", "127.0.0.1:4242")
 		if err != nil {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		defer l.Close()
 		// Every fifth and not one in five: of those, enough may be lost in a row for TCP to wait minutes.

@@ -154,12 +154,12 @@ func init() {
 		note := func(format string, args ...any) { o.Note += fmt.Sprintf(format+"; ", args...) }
 		r, err := rio.New(nil)
 		if err != nil {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		defer r.Close()
 		l, err := r.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		defer l.Close()
 		var files []*os.File
@@ -168,12 +168,7 @@ func init() {
 				f.Close()
 			}
 		}()
-		few := uint64(0)
-		es, _ := os.ReadDir("/proc/self/fd")
-		for _, e := range es {
-			n, _ := strconv.ParseUint(e.Name(), 10, 64)
-			few = max(few, n+4)
-		}
+		few := uint64(highestDescriptor() + 4)
 		unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: few, Max: few})
 		peer, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
@@ -248,25 +243,7 @@ func init() {
 func TestLittleLockedMemory(t *testing.T) {
 	f := inject(t, 18, "RLIMIT_MEMLOCK of 64 KiB, as nobody")
 	root(t, "setpriv", "prlimit")
-	// It is for somebody who may not read where this program lies: a copy is.
-	dir, err := os.MkdirTemp("", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	os.Chmod(dir, 0o755)
-	self, _ := os.Executable()
-	b, err := os.ReadFile(self)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(dir+"/test", b, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	cmd := spawn("memlock", "prlimit", "--memlock=65536:65536", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--")
-	cmd.Args[len(cmd.Args)-1] = dir + "/test"
-	cmd.Dir = dir
-	o := f.finish(cmd)
+	o := f.finish(nobody(f, "memlock", "prlimit", "--memlock=65536:65536"))
 	// Kernels between 5.12 and 6.15 charge nothing to this limit.
 	t.Logf("%d rings were asked for: %q", o.Ops, o.Note)
 }
@@ -279,24 +256,11 @@ func TestTheSysctl(t *testing.T) {
 	if err != nil {
 		t.Skip("no such sysctl: ", err) // before 6.6
 	}
-	dir, err := os.MkdirTemp("", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	os.Chmod(dir, 0o755)
-	self, _ := os.Executable()
-	b, _ := os.ReadFile(self)
-	if err := os.WriteFile(dir+"/test", b, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	cmd := nobody(f, "new")
 	if err := os.WriteFile(name, []byte("1"), 0); err != nil {
 		t.Skip("it can't be set here: ", err)
 	}
 	defer os.WriteFile(name, was, 0)
-	cmd := spawn("new", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--")
-	cmd.Args[len(cmd.Args)-1] = dir + "/test"
-	cmd.Dir = dir
 	if o := f.finish(cmd); o.Note != fmt.Sprint(int(syscall.EPERM)) || !strings.Contains(o.Err, "io_uring_disabled is 1") {
 		t.Errorf("New says errno %s, %q", o.Note, o.Err)
 	}

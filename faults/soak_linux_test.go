@@ -77,7 +77,7 @@ func init() {
 		fmt.Sscan(arg, &kind, &length, &seed)
 		d, err := time.ParseDuration(length)
 		if err != nil {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		fmt.Println("soak: seed", seed)
 		cfg := &rio.Config{}
@@ -86,18 +86,18 @@ func init() {
 		}
 		r, err := rio.New(cfg)
 		if err != nil {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		dir, err := os.MkdirTemp("", "soak")
 		if err != nil {
-			return outcome{Lost: 1, Err: err.Error()}
+			return failed(err)
 		}
 		defer os.RemoveAll(dir)
 		s := &soak{work: &work{r: r, dir: dir, n: 4}, until: time.Now().Add(d), seed: seed, rings: []*rio.Ring{r}}
 		for range 2 { // the models link: what follows on a shared Ring would be anybody's
 			own, err := rio.New(cfg)
 			if err != nil {
-				return outcome{Lost: 1, Err: err.Error()}
+				return failed(err)
 			}
 			s.rings = append(s.rings, own)
 		}

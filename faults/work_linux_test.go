@@ -49,7 +49,7 @@ func init() {
 func inOwnRing(cfg *rio.Config, n int) (o outcome) {
 	r, err := rio.New(cfg)
 	if err != nil {
-		return outcome{Lost: 1, Err: err.Error()}
+		return failed(err)
 	}
 	o = onRing(r, n)
 	if err := r.Close(); err != nil {
@@ -64,7 +64,7 @@ func inOwnRing(cfg *rio.Config, n int) (o outcome) {
 func onRing(r *rio.Ring, n int) (o outcome) {
 	dir, err := os.MkdirTemp("", "work")
 	if err != nil {
-		return outcome{Lost: 1, Err: err.Error()}
+		return failed(err)
 	}
 	defer os.RemoveAll(dir)
 	w := &work{r: r, dir: dir, n: n}
@@ -112,17 +112,10 @@ func (w *work) fail(err error) {
 
 // compare counts the bytes that are not as they should be.
 func (w *work) compare(what string, got, want []byte) {
-	if bytes.Equal(got, want) {
-		return
+	if n := differ(got, want); n > 0 {
+		w.wrong.Add(int64(n))
+		w.fail(fmt.Errorf("%s: %d bytes are wrong", what, n))
 	}
-	n := max(len(got), len(want)) - min(len(got), len(want))
-	for i := range min(len(got), len(want)) {
-		if got[i] != want[i] {
-			n++
-		}
-	}
-	w.wrong.Add(int64(n))
-	w.fail(fmt.Errorf("%s: %d bytes are wrong", what, n))
 }
 
 // tagged is a block that belongs to one place of one file, as it is in one round.
