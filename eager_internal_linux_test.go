@@ -29,6 +29,9 @@ func TestADeviceBeginsBeforeSomebodyWaits(t *testing.T) {
 		{O_DIRECT, Link, eager + 1}, // somebody may have more to say
 		{0, None, eager},
 	} {
+		if c.ord == Link && !r.k.Links() {
+			continue // this kernel is not trusted with links: nothing is held back
+		}
 		f, err := r.OpenFile(name, os.O_RDWR|c.flag, 0)
 		if err != nil {
 			t.Skip(err) // no O_DIRECT here
