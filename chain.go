@@ -44,23 +44,6 @@ func (c *Chain) add(call *call) pending {
 	return pending{p: p}
 }
 
-// begin makes p stand for o. Under both locks.
-func (p *promise) begin(o *op) {
-	p.r.doneMu.Lock()
-	defer p.r.doneMu.Unlock()
-	p.o, p.gen = o, o.gen()
-	switch {
-	case p.done == nil:
-	case o.isDone(): // the ring broke meanwhile
-		close(p.done)
-	default:
-		o.done = p.done
-		o.lane.watchers.Add(1)
-		o.state.Or(hasDone)
-	}
-	p.state.Store(begun)
-}
-
 // refuse makes p stand for an operation that failed to start.
 func (p *promise) refuse(err error) {
 	if p.r != nil {

@@ -29,53 +29,6 @@ func (l *lane) reap() bool {
 	return n > 0
 }
 
-// arm makes sure that the reaper hears of the next CQE. The notification goes on before the queue is looked at once
-// more: the other way round, a CQE could come in between, and nobody would hear of it.
-func (l *lane) arm() {
-	l.cq.mu.Lock()
-	if !l.cq.gone {
-		l.k.CQ.Notify(true)
-		l.armed.Store(true)
-	}
-	l.drain()
-	l.cqUnlock()
-	l.follow()
-}
-
-// disarm ends that.
-func (l *lane) disarm() {
-	l.cq.mu.Lock()
-	if !l.cq.gone {
-		l.armed.Store(false)
-		l.k.CQ.Notify(false)
-	}
-	l.cqUnlock()
-}
-
-// cqUnlock shows the tickets that came back to those who take them, and unlocks cq.mu.
-func (l *lane) cqUnlock() {
-	if n := l.cq.freed; n > 0 {
-		l.cq.freed = 0
-		l.ring.tickets.put(n)
-	}
-	w := &l.cq.work
-	if len(w.again)+len(w.ready)+len(w.handed)+len(w.lent)+len(w.gates) > 0 || w.kick {
-		l.todo.Store(true)
-	}
-	l.cq.mu.Unlock()
-}
-
-// lock takes both locks, in their order: whoever reads the CQ holds cq.mu and never takes sq.mu.
-func (l *lane) lock() {
-	l.sq.mu.Lock()
-	l.cq.mu.Lock()
-}
-
-func (l *lane) unlock() {
-	l.cqUnlock()
-	l.sq.mu.Unlock()
-}
-
 // drain reads the CQ once. Under cq.mu; it takes no other lock, and leaves what needs one to follow.
 func (l *lane) drain() uint32 {
 	if l.cq.gone {

@@ -138,3 +138,32 @@ func plainError(err error) error {
 	}
 	return err
 }
+
+// SetDeadline, SetReadDeadline and SetWriteDeadline set when Read and Write give up with os.ErrDeadlineExceeded, pending
+// ones too; a zero time means never. Operations of Ring on c are not affected.
+func (c *Conn) SetDeadline(t time.Time) error {
+	if err := c.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(t)
+}
+
+// SetReadDeadline is SetDeadline for Read.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadline(t, false) }
+
+// SetWriteDeadline is SetDeadline for Write.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadline(t, true) }
+
+func (c *Conn) setDeadline(t time.Time, write bool) error {
+	switch {
+	case c == nil || c.r == nil:
+		return invalid("set deadline", "nil Conn")
+	case c.closed():
+		return c.setError(c.closedError())
+	case write:
+		c.wr.setDeadline(t)
+	default:
+		c.rd.setDeadline(t)
+	}
+	return nil
+}

@@ -72,3 +72,20 @@ func (o *op) doneChan(gen uint64, r *Ring) chan struct{} {
 		}
 	}
 }
+
+// begin makes p stand for o. Under both locks.
+func (p *promise) begin(o *op) {
+	p.r.doneMu.Lock()
+	defer p.r.doneMu.Unlock()
+	p.o, p.gen = o, o.gen()
+	switch {
+	case p.done == nil:
+	case o.isDone(): // the ring broke meanwhile
+		close(p.done)
+	default:
+		o.done = p.done
+		o.lane.watchers.Add(1)
+		o.state.Or(hasDone)
+	}
+	p.state.Store(begun)
+}

@@ -3,7 +3,6 @@ package rio
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"syscall"
 
@@ -61,18 +60,6 @@ func (r *Ring) look(c *call, t *target) (err error) {
 		return c.family(domain)
 	}
 	return nil
-}
-
-// foreignError names what Control says. What os.File says of a closed file is not os.ErrClosed, and has no name.
-func foreignError(name string, err error) error {
-	if errors.Is(err, os.ErrClosed) || errors.Is(err, net.ErrClosed) || err.Error() == "use of closed file" {
-		err = errFileClosed
-	}
-	var named *os.SyscallError
-	if errors.As(err, &named) {
-		return err
-	}
-	return os.NewSyscallError(name, err)
 }
 
 // setForeign notes whose descriptor o is for, and its place in the table of registered files if it is to be lent. Under
@@ -198,34 +185,4 @@ func (r *Ring) resubmit(o *op) {
 		r.finish(o, errCanceled)
 		r.unlock()
 	}
-}
-
-// lend puts o's file into the table of registered files, at its place (IORING_REGISTER_FILES_UPDATE).
-func (r *Ring) lend(o *op, raw syscall.RawConn) error {
-	place := o.x.place
-	if k := r.k.Lender(); k != nil {
-		return k.Lend(place, o.x.file)
-	}
-	var regErr error
-	err := raw.Control(func(fd uintptr) { regErr = r.setFile(place, int(fd)) })
-	if err == nil {
-		err = regErr
-	}
-	return err
-}
-
-// takeBack empties a place, for the next one.
-func (r *Ring) takeBack(place uint32) {
-	r.setFile(place, -1)
-	r.sq.mu.Lock()
-	r.sq.files = append(r.sq.files, place)
-	r.sq.mu.Unlock()
-}
-
-func (r *Ring) setFile(place uint32, fd int) error {
-	if !r.use() {
-		return ErrClosed
-	}
-	defer r.unuse(0)
-	return r.k.SetFile(place, fd)
 }

@@ -1,7 +1,6 @@
 package rio
 
 import (
-	"os"
 	"slices"
 	"syscall"
 
@@ -170,13 +169,6 @@ func (in *inbox) read(p []byte) (n int, err error) {
 		}
 	}
 	return n, err
-}
-
-func (s shot) error(name string) error {
-	if s.errno == 0 {
-		return nil
-	}
-	return os.NewSyscallError(name, s.errno)
 }
 
 func (in *inbox) giveBack(s shot) {

@@ -101,3 +101,27 @@ func (l *lane) use() bool {
 
 // unuse ends it, after so many enters.
 func (l *lane) unuse(enters int) { l.calls.Add(uint64(enters)<<callShift - 1) }
+
+// cqUnlock shows the tickets that came back to those who take them, and unlocks cq.mu.
+func (l *lane) cqUnlock() {
+	if n := l.cq.freed; n > 0 {
+		l.cq.freed = 0
+		l.ring.tickets.put(n)
+	}
+	w := &l.cq.work
+	if len(w.again)+len(w.ready)+len(w.handed)+len(w.lent)+len(w.gates) > 0 || w.kick {
+		l.todo.Store(true)
+	}
+	l.cq.mu.Unlock()
+}
+
+// lock takes both locks, in their order: whoever reads the CQ holds cq.mu and never takes sq.mu.
+func (l *lane) lock() {
+	l.sq.mu.Lock()
+	l.cq.mu.Lock()
+}
+
+func (l *lane) unlock() {
+	l.cqUnlock()
+	l.sq.mu.Unlock()
+}

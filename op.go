@@ -2,7 +2,6 @@ package rio
 
 import (
 	"sync/atomic"
-	"syscall"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
@@ -95,26 +94,6 @@ const (
 	fateMisaligned                   // that is why it has failed
 )
 
-// extra is what only some operations need. It stays with the op when that is used again.
-type extra struct {
-	file  syscall.Conn // a foreign descriptor's owner, kept alive until the end
-	place uint32       // with bitFixed
-	want  int          // what a vectored transfer is in full
-	vec   []uring.Iovec
-
-	sa   uring.Sockaddr
-	conn *Conn // what accept returns
-	in   *inbox
-}
-
-// clear lets go of what a result needs no more.
-func (x *extra) clear() {
-	x.file = nil
-	if cap(x.vec) > 64 {
-		x.vec = nil
-	}
-}
-
 func (o *op) gen() uint64 { return o.state.Load() >> genShift }
 
 // current reports whether the op is still in the generation gen, and its phase bits.
@@ -124,14 +103,6 @@ func (o *op) current(gen uint64) (phase uint64, ok bool) {
 }
 
 func (o *op) isDone() bool { return o.state.Load()&isDone != 0 }
-
-// extra returns o.x, which it makes if there is none yet.
-func (o *op) extra() *extra {
-	if o.x == nil {
-		o.x = new(extra)
-	}
-	return o.x
-}
 
 // claim takes the right to the result. Of several one gets it.
 func (o *op) claim(gen uint64) bool {

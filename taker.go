@@ -2,6 +2,7 @@ package rio
 
 import (
 	"context"
+	"os"
 	"runtime"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
@@ -169,4 +170,11 @@ func (in *inbox) stop(w *op) {
 		in.forget(w)
 	}
 	l.cqUnlock()
+}
+
+func (s shot) error(name string) error {
+	if s.errno == 0 {
+		return nil
+	}
+	return os.NewSyscallError(name, s.errno)
 }

@@ -1,6 +1,8 @@
 package rio
 
 import (
+	"errors"
+	"net"
 	"os"
 	"reflect"
 	"syscall"
@@ -88,4 +90,16 @@ func (r *Ring) find(c *call) (t target, err error) {
 		}
 	}
 	return t, err
+}
+
+// foreignError names what Control says. What os.File says of a closed file is not os.ErrClosed, and has no name.
+func foreignError(name string, err error) error {
+	if errors.Is(err, os.ErrClosed) || errors.Is(err, net.ErrClosed) || err.Error() == "use of closed file" {
+		err = errFileClosed
+	}
+	var named *os.SyscallError
+	if errors.As(err, &named) {
+		return err
+	}
+	return os.NewSyscallError(name, err)
 }
