@@ -1,0 +1,63 @@
+package rio
+
+import (
+	"runtime"
+	"sync"
+)
+
+// waits are what the Conns of a Ring wait on, for its Close to end.
+type waits struct {
+	mu   sync.Mutex
+	m    map[*readiness]struct{}
+	gone uint64 // how often those have waited that are gone
+}
+
+func (s *waits) add(w *readiness) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.m == nil {
+		s.m = make(map[*readiness]struct{})
+	}
+	s.m[w] = struct{}{}
+}
+
+func (s *waits) remove(w *readiness) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.m[w]; ok {
+		delete(s.m, w)
+		s.gone += w.begun.Load()
+	}
+}
+
+// count adds what was waited for.
+func (s *waits) count(t *Stats) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.Completed += s.gone
+	t.Started += s.gone
+	for w := range s.m {
+		t.Completed += w.ended.Load() // first: nothing ends before it has begun
+		t.Started += w.begun.Load()
+	}
+}
+
+// end is called after closing was set: who comes later sees that.
+func (s *waits) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.m {
+		w.end()
+	}
+}
+
+// settle returns when nobody waits any more, after end.
+func (s *waits) settle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.m {
+		for w.ended.Load() != w.begun.Load() {
+			runtime.Gosched()
+		}
+	}
+}
