@@ -76,8 +76,8 @@ func TestStatisticsCountWhatTheServerDoes(t *testing.T) {
 		}
 	}
 	after := stats()
-	// Each took an accept and a receive at least; what is sent at once needs no ring.
-	if after.Completed-before.Completed < 2*n || after.Submitted-before.Submitted < 2*n || after.Enters <= before.Enters {
+	// Each took an accept at least; what can be received or sent at once needs no ring.
+	if after.Completed-before.Completed < n || after.Submitted-before.Submitted < n || after.Enters <= before.Enters {
 		t.Errorf("%+v, before %d requests: %+v", after, n, before)
 	}
 	if after.Waiting < 1 || after.Capacity != 512 || after.Uptime <= before.Uptime {
