@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -29,11 +31,14 @@ func main() {
 func run() int {
 	for _, m := range []struct{ what, where, kind string }{
 		{"proc", "/proc", "proc"}, {"sysfs", "/sys", "sysfs"}, {"devtmpfs", "/dev", "devtmpfs"}, {"tmpfs", "/tmp", "tmpfs"},
-		{"/dev/nvme0n1", "/disk", "ext4"},
 	} {
 		if err := unix.Mount(m.what, m.where, m.kind, 0, ""); err != nil && err != unix.EBUSY {
 			fmt.Println("mount", m.where, err)
 		}
+	}
+	disk, spare := namespace(1), namespace(2)
+	if err := unix.Mount(disk, "/disk", "ext4", 0, ""); err != nil {
+		fmt.Println("mount", disk, err)
 	}
 	os.Mkdir("/dev/pts", 0o755)
 	os.Mkdir("/dev/shm", 0o1777)
@@ -65,7 +70,7 @@ func run() int {
 		case "/faults.test":
 			cmd.Args = append(cmd.Args[:1], "-test.v", "-test.short", "-test.timeout=5m", "-test.run=^TestMapped")
 		}
-		cmd.Env = []string{"TMPDIR=/disk", "HOME=/tmp", "PATH=/", "RIO_TEST_REQUIRE=1", "RIO_FAULTS_REQUIRE=1", "RIO_FAULTS_DISK=/dev/nvme0n2"}
+		cmd.Env = []string{"TMPDIR=/disk", "HOME=/tmp", "PATH=/", "RIO_TEST_REQUIRE=1", "RIO_FAULTS_REQUIRE=1", "RIO_FAULTS_DISK=" + spare}
 		cmd.Dir = "/"
 		if _, err := os.Stat("/disk/lost+found"); err != nil {
 			cmd.Env[0] = "TMPDIR=/tmp"
@@ -114,6 +119,21 @@ func run() int {
 	}
 	fmt.Printf("RIO passed=%d\nRIO failed=%d\nRIO skipped=%d\n", passed, failed, skipped)
 	return status
+}
+
+// namespace is the device of the disk's namespace n. Newer kernels look for them side by side, and number the devices as they
+// are found.
+func namespace(n int) string {
+	for range 200 {
+		found, _ := filepath.Glob("/sys/block/nvme*/nsid")
+		for _, name := range found {
+			if b, err := os.ReadFile(name); err == nil && strings.TrimSpace(string(b)) == fmt.Sprint(n) {
+				return "/dev/" + filepath.Base(filepath.Dir(name))
+			}
+		}
+		time.Sleep(10 * time.Millisecond) // it may be found yet; nothing tells when
+	}
+	return fmt.Sprintf("/dev/nvme0n%d", n)
 }
 
 // mapper loads the device mapper, for tests of disks that are bad or late. It says whether it is there.
