@@ -31,12 +31,10 @@ var (
 // connPair is a connection between two Conns of r: one from Dial, one from Listener.Accept.
 func connPair(t testing.TB, r *rio.Ring, network string) (client, server *rio.Conn) {
 	t.Helper()
-	l, err := r.Listen(network, loopback(t, network))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t, r, network)
 	defer l.Close()
-	if client, err = r.Dial(context.Background(), network, l.Addr().String()); err != nil {
+	client, err := r.Dial(context.Background(), network, l.Addr().String())
+	if err != nil {
 		t.Fatal(err)
 	}
 	nc, err := l.Accept()
@@ -157,11 +155,7 @@ func TestAddressesAreThoseOfPackageNet(t *testing.T) {
 		wantAddr(t, "Dial's peer", c.RemoteAddr(), sc.LocalAddr())
 
 		// Our listener, their client.
-		l, err := r.Listen(network, loopback(t, network))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
+		l := listen(t, r, network)
 		nc, err := net.Dial(network, l.Addr().String())
 		if err != nil {
 			t.Fatal(err)

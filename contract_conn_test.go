@@ -315,11 +315,7 @@ func TestRawConnsObeyMovedDeadlinesAndClose(t *testing.T) {
 		if err := <-pending; !errors.Is(err, net.ErrClosed) {
 			t.Errorf("%v; want net.ErrClosed", err)
 		}
-		l, err := r.Listen(network, loopback(t, network))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
+		l := listen(t, r, network)
 		rc, err := l.SyscallConn()
 		if err != nil {
 			t.Fatal(err)

@@ -27,11 +27,7 @@ func settled(t *testing.T, r *rio.Ring) {
 func TestConnsYieldsEachConnectionOnce(t *testing.T) {
 	streams(t, func(t *testing.T, network string) {
 		r := newRing(t, nil)
-		l, err := r.Listen(network, loopback(t, network))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
+		l := listen(t, r, network)
 		ctx, cancel := context.WithCancel(t.Context())
 		const loops, n = 3, 60
 		var mu sync.Mutex
@@ -86,11 +82,7 @@ func TestConnsYieldsEachConnectionOnce(t *testing.T) {
 func TestLeavingConnsTakesNothingAlong(t *testing.T) {
 	streams(t, func(t *testing.T, network string) {
 		r := newRing(t, nil)
-		l, err := r.Listen(network, loopback(t, network))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
+		l := listen(t, r, network)
 		for i := range 20 {
 			var peers []net.Conn
 			for range 2 {

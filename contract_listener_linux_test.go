@@ -129,11 +129,7 @@ func TestDescriptorsAreClosedOnExec(t *testing.T) {
 func TestDeadlinesOfAListenerLoseNoConnection(t *testing.T) {
 	streams(t, func(t *testing.T, network string) {
 		r := newRing(t, nil)
-		l, err := r.Listen(network, loopback(t, network))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
+		l := listen(t, r, network)
 		const n = 100
 		var mu sync.Mutex
 		seen, timeouts := map[string]int{}, 0

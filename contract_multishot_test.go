@@ -28,10 +28,7 @@ func multishot(t *testing.T, major, minor int) {
 // outside is a Conn of r and its peer, which is package net's.
 func outside(t *testing.T, r *rio.Ring, network string) (*rio.Conn, conn) {
 	t.Helper()
-	l, err := r.Listen(network, loopback(t, network))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listen(t, r, network)
 	defer l.Close()
 	peer, err := net.Dial(network, l.Addr().String())
 	if err != nil {
@@ -85,11 +82,7 @@ func TestOneRequestAcceptsManyConnections(t *testing.T) {
 	multishot(t, 5, 19)
 	streams(t, func(t *testing.T, network string) {
 		r := newRing(t, nil)
-		l, err := r.Listen(network, loopback(t, network))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
+		l := listen(t, r, network)
 		const n = 100
 		peers := make(chan net.Conn)
 		go func() {

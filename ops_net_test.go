@@ -44,6 +44,17 @@ func streams(t *testing.T, f func(t *testing.T, network string)) {
 	}
 }
 
+// listen is a Listener on that network. It is closed when the test ends.
+func listen(t testing.TB, r *rio.Ring, network string) *rio.Listener {
+	t.Helper()
+	l, err := r.Listen(network, loopback(t, network))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
 // loopback is where to listen on that network.
 func loopback(t testing.TB, network string) string {
 	switch network {
@@ -89,12 +100,7 @@ func (w *opWay) listen(t testing.TB, network string) net.Listener {
 	case "other":
 		r = w.other
 	}
-	l, err := r.Listen(network, loopback(t, network))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	return l
+	return listen(t, r, network)
 }
 
 // dial connects in w's way.

@@ -24,6 +24,7 @@ func (l *lane) newOp(loose bool) *op {
 	return l.seekOp(loose)
 }
 
+// seekOp is newOp where the next one is not free. Under sq.mu.
 func (l *lane) seekOp(loose bool) *op {
 	p := &l.sq.pool
 	if loose {

@@ -40,14 +40,20 @@ type received struct {
 	err error
 }
 
-// reading has c read into p, and returns when it waits on Go's poller.
-func reading(t *testing.T, c *Conn, p []byte) <-chan received {
-	t.Helper()
+// reads has c read into p.
+func reads(c *Conn, p []byte) <-chan received {
 	got := make(chan received, 1)
 	go func() {
 		n, err := c.Read(p)
 		got <- received{n, err}
 	}()
+	return got
+}
+
+// reading is reads, and returns when it waits on Go's poller.
+func reading(t *testing.T, c *Conn, p []byte) <-chan received {
+	t.Helper()
+	got := reads(c, p)
 	until(t, "a Read waits on Go's poller", func() bool { return c.r.waiting() == 1 })
 	return got
 }
@@ -80,11 +86,7 @@ func TestWhatWantsToSeeEveryOperationSeesReads(t *testing.T) {
 	for name, cfg := range map[string]*Config{"a Profile": {Profile: io.Discard}, "TraceInFlight": nil} {
 		r, c, peer := polling(t, cfg)
 		TraceInFlight(cfg == nil)
-		got := make(chan received, 1)
-		go func() {
-			n, err := c.Read(make([]byte, 1))
-			got <- received{n, err}
-		}()
+		got := reads(c, make([]byte, 1))
 		until(t, name+": it waits in the ring", func() bool { return r.inFlight() == 1 })
 		TraceInFlight(false)
 		peer.Write([]byte("x"))
@@ -103,11 +105,7 @@ func TestWithOnePReadsWaitInTheRing(t *testing.T) {
 	until(t, "the sweeper sleeps", r.asleep.Load) // it looks when it wakes up
 	r.Nop().Wait()
 	until(t, "the Ring sees that there is one P", func() bool { return r.procs.Load() == 1 })
-	second := make(chan received, 1)
-	go func() {
-		n, err := c.Read(make([]byte, 1))
-		second <- received{n, err}
-	}()
+	second := reads(c, make([]byte, 1))
 	until(t, "it waits in the ring", func() bool { return r.inFlight() == 1 })
 	if n := r.waiting(); n != 0 {
 		t.Errorf("%d wait on Go's poller", n)

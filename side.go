@@ -73,6 +73,7 @@ func (r *Ring) route(k kind, h *handle, ord Ordering) *lane {
 	return r.choose(k, h, ord)
 }
 
+// choose is route where there are side lanes.
 func (r *Ring) choose(k kind, h *handle, ord Ordering) *lane {
 	if ord != None || !kinds[k].inline || h != nil && (!h.bounded || h.direct) || r.following.Load() {
 		return &r.lane

@@ -90,6 +90,7 @@ func (l *lane) place(o *op, ord Ordering, alone bool) {
 		l.send(train{first: o, last: o, n: 1})
 		return
 	}
+	// As write does for a train: this is the usual one, and a train is not worth building for it.
 	o.fillSQE(l.k.SQ.Claim(), l.userData(o))
 	l.publish(1)
 }

@@ -47,6 +47,7 @@ func (l *lane) started() {
 	}
 }
 
+// attend is started where there is something to do.
 func (l *lane) attend() {
 	if l.ring.asleep.Load() {
 		l.ring.nudge()
