@@ -35,8 +35,9 @@ func (o *op) fill(c *call) {
 	case kindNop, kindFsync, kindFdatasync:
 		o.bits |= bitBounded
 	case kindRead, kindWrite:
-		o.transfer(c)
-		o.off = c.offset()
+		if o.off = c.offset(); o.h == nil || !o.h.direct || !o.registered(c.buf) {
+			o.transfer(c)
+		}
 	case kindSend, kindRecv:
 		o.transfer(c)
 		if o.n == 0 && c.kind == kindRecv {

@@ -124,5 +124,8 @@ func (o *op) fillSQE(s *uring.SQE, userData uint64) {
 		o.fillRare(s, flags, userData)
 	default:
 		s.Fill(k.op, flags, o.fd, o.off, o.addr, o.n, k.opf|o.opf, userData)
+		if o.held != 0 {
+			s.Fixed(o.held - 1)
+		}
 	}
 }

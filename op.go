@@ -18,6 +18,7 @@ type op struct {
 	state atomic.Uint64 // generation<<genShift | what a plain result is<<resShift | phase bits
 	lane  *lane
 	born  uint32 // the generation it was last started in: one that is in the next, and held by nobody, is free. Under sq.mu.
+	held  uint16 // its buffer is registered memory, in the place before this one of the kernel's table; 0: it is not
 	x     *extra
 	h     *handle
 	pins  uring.Pins

@@ -30,6 +30,7 @@ type Ring struct {
 	doneMu    sync.Mutex
 	orphans   orphans
 	provided  provided // for the loops of Conns
+	memories  memories // Buffers
 	services  services // Listener.Serve
 	waits     waits    // of Conns
 	broke     atomic.Pointer[error]

@@ -19,7 +19,7 @@ import (
 var notSimulated = []leftOut{
 	{"they break a ring by its descriptor", `TestBrokenRing.*|Test.*OfABrokenRing.*|TestRingBreaksUnderLoad|TestLoggerHearsOnceThatTheRingBroke`},
 	{"they count what is allocated or mapped", `Test.*DoNotAllocate|Test.*DoesNotAllocate|TestDefaultRingCostsAtMost256KiB|TestOperationInFlightCostsAtMost256Bytes|` +
-		`TestCloseLeavesNoMappingsAndNoDescriptors`},
+		`TestCloseLeavesNoMappingsAndNoDescriptors|TestKernelHoldsThePagesOfBuffersUntilClose`},
 	{"they count what was submitted, or when it ended: here a request may be taken late, and more than once", `TestArmingLooksAtTheQueueOnceMore|` +
 		`TestFurtherOperationBlocksUntilAPlaceIsFree|TestStats.*|ExampleRing_Stats|TestBurstsOfCachedReadsGoTogether|TestCachedReadsNeedNoEnter|TestOneEnterSubmitsAll|TestDepthIsRoundedUp`},
 	{"IORING_SETUP_* flags, SQPoll", `TestBadConfigsAreErrors|TestConfigThatCanNotBeIsRefused|TestCloseLetsOperationsOnRegularFilesFinish|` +

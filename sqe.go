@@ -130,7 +130,7 @@ func (l *lane) refuse() error { return l.sq.refusal }
 func (l *lane) prepare(c *call, h *handle) *op {
 	o := l.newOp(c.kind == kindAccept) // what it has accepted is closed when it was dropped
 	o.kind, o.bits, o.fate, o.tries = c.kind, 0, 0, 0
-	o.fd, o.addr, o.off, o.n, o.opf = -1, uring.Addr{}, 0, 0, 0
+	o.fd, o.addr, o.off, o.n, o.opf, o.held = -1, uring.Addr{}, 0, 0, 0, 0
 	if h != nil {
 		o.h, o.fd = h, int32(h.fd)
 		if h.bounded {

@@ -16,6 +16,8 @@ const (
 	OpReadv         Opcode = 1
 	OpWritev        Opcode = 2
 	OpFsync         Opcode = 3
+	OpReadFixed     Opcode = 4
+	OpWriteFixed    Opcode = 5
 	OpPollAdd       Opcode = 6
 	OpSyncFileRange Opcode = 8
 	OpAccept        Opcode = 13
@@ -92,6 +94,9 @@ const (
 	regFilesUpdate            = 6
 	regRestrictions           = 11
 	regEnableRings            = 12
+	regBuffers2               = 15
+	regBuffersUpdate          = 16
+	rsrcRegisterSparse        = 1 // IORING_RSRC_REGISTER_SPARSE
 )
 
 // An SQE is a struct io_uring_sqe.
@@ -171,6 +176,27 @@ type filesUpdate struct {
 	fds    uint64
 }
 
+// rsrcRegister is a struct io_uring_rsrc_register.
+type rsrcRegister struct {
+	_     structs.HostLayout
+	nr    uint32
+	flags uint32
+	resv2 uint64
+	data  uint64
+	tags  uint64
+}
+
+// rsrcUpdate2 is a struct io_uring_rsrc_update2.
+type rsrcUpdate2 struct {
+	_      structs.HostLayout
+	offset uint32
+	resv   uint32
+	data   uint64
+	tags   uint64
+	nr     uint32
+	resv2  uint32
+}
+
 // A size that disagrees with the kernel's is a compile error here, rather than a corrupted request there.
 var (
 	_ [64]byte  = [unsafe.Sizeof(SQE{})]byte{}
@@ -181,6 +207,8 @@ var (
 	_ [24]byte  = [unsafe.Sizeof(geteventsArg{})]byte{}
 	_ [16]byte  = [unsafe.Sizeof(timespec{})]byte{}
 	_ [16]byte  = [unsafe.Sizeof(filesUpdate{})]byte{}
+	_ [32]byte  = [unsafe.Sizeof(rsrcRegister{})]byte{}
+	_ [32]byte  = [unsafe.Sizeof(rsrcUpdate2{})]byte{}
 	_ [16]byte  = [unsafe.Offsetof(SQE{}.addr)]byte{}
 	_ [32]byte  = [unsafe.Offsetof(SQE{}.userData)]byte{}
 )
@@ -204,6 +232,20 @@ func (s *SQE) Fill(op Opcode, flags SQEFlags, fd int32, off uint64, addr Addr, n
 	s.opcode, s.flags, s.fd, s.off = op, flags, fd, off
 	s.addr, s.len, s.opFlags, s.userData = addr, n, opf, userData
 }
+
+// Fixed makes s, a read or a write, one to or from registered memory: that in this place of the table, where its address
+// lies (IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED).
+func (s *SQE) Fixed(place uint16) {
+	if s.opcode == OpRead {
+		s.opcode = OpReadFixed
+	} else {
+		s.opcode = OpWriteFixed
+	}
+	s.bufIndex = place
+}
+
+// Place is the place that Fixed gave s, for tests.
+func (s *SQE) Place() uint16 { return s.bufIndex }
 
 // FillPoll makes s a request that waits for events on fd (IORING_OP_POLL_ADD).
 func (s *SQE) FillPoll(flags SQEFlags, fd int32, events OpFlags, userData uint64) {

@@ -16,6 +16,8 @@ var Operations = [...]Operation{
 	{OpReadv, "READV", true, false, "ReadvAt"},
 	{OpWritev, "WRITEV", true, false, "WritevAt"},
 	{OpFsync, "FSYNC", true, false, "Fsync, Fdatasync"},
+	{OpReadFixed, "READ_FIXED", true, false, "ReadAt into Ring.Buffers"},
+	{OpWriteFixed, "WRITE_FIXED", true, false, "WriteAt from Ring.Buffers"},
 	{OpPollAdd, "POLL_ADD", true, true, "what isn't ready, where the kernel says EAGAIN instead of waiting"},
 	{OpSyncFileRange, "SYNC_FILE_RANGE", true, false, "SyncFileRange"},
 	{OpTimeout, "TIMEOUT", false, true, "Serve: a pause when descriptors run out"},

@@ -28,7 +28,7 @@ const (
 
 // What is registered after a ring was enabled.
 var (
-	ringRegisters = []uint8{regFilesUpdate, regPbufRing, unregPbufRing}
+	ringRegisters = []uint8{regFilesUpdate, regBuffers2, regBuffersUpdate, regPbufRing, unregPbufRing}
 	loopRegisters = []uint8{regRingFDs, unregRingFDs, regPbufRing, unregPbufRing}
 )
 

@@ -66,7 +66,9 @@ type Ring struct {
 	fd          int
 	rings, sqes []byte // the mappings
 	pins        Pins
-	shares      bool // Event is another ring's
+	memory      []*Pins // of what lies in the table of registered memory, by place
+	hasTable    bool    // there is one
+	shares      bool    // Event is another ring's
 	arg         *geteventsArg
 	kernel      Kernel // nil: Linux
 	wait        time.Duration

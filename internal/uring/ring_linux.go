@@ -240,6 +240,9 @@ func (r *Ring) waitRoom() syscall.Errno {
 func (r *Ring) close() error {
 	r.unmap()
 	r.pins.Release()
+	for _, p := range r.memory {
+		p.Release()
+	}
 	if r.Event != nil && !r.shares {
 		r.Event.Close()
 	}
