@@ -125,7 +125,8 @@ func (r *Ring) admit(n, files uint32) error {
 	for _, l := range sides {
 		l.watch()
 	}
-	r.await(w, nil) // submits everything first
+	r.help(w, gen) // submits everything, whoever is about to: it is what w waits for
+	r.linger(w, nil)
 	for _, l := range sides {
 		l.watchers.Add(-1)
 	}

@@ -88,7 +88,7 @@ func (c Completion[T]) Wait() (v T, err error) {
 	}
 	res, ok := o.snatch(gen)
 	wait := o.lane.await
-	if !ok && !o.over(gen) && !o.lane.yielding.Load() {
+	if !ok && !o.over(gen) && !o.lane.shared() {
 		o.lane.help(o, gen)
 		res, ok = o.snatch(gen)
 		wait = o.lane.linger // the rest of it

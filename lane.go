@@ -44,6 +44,7 @@ type lane struct {
 	untaken   atomic.Int32 // operations that ended without the ring and whose results nobody has taken
 
 	scheduler scheduler
+	relay     relay
 }
 
 // submission is the SQ's side. Its lock is held for a few hundred nanoseconds, and never in a system call.

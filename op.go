@@ -171,7 +171,8 @@ func (o *op) resolve(res int32) {
 			continue
 		}
 		if s&isParked != 0 {
-			o.wake <- struct{}{}
+			o.lane.unpark()
+			o.lane.relay.wake(o.wake)
 		}
 		if done != nil {
 			o.lane.watchers.Add(-1)

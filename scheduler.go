@@ -34,21 +34,21 @@ const (
 // gains reports whether it paid to yield lately, or whether to try.
 func (s *scheduler) gains(l *lane) bool { return s.gain.Load() > 0 || l.flushed.Load()%probe == 0 }
 
-// yield lets whatever is runnable run.
-func (s *scheduler) yield(l *lane) {
+// yield lets others run: those in l's relay, of whom the caller becomes the last if it has claimed o, or whatever is runnable.
+func (s *scheduler) yield(l *lane, o *op) {
 	if n := s.shy.Load(); n > 0 {
 		s.shy.Store(n - 1)
 		return
 	}
 	before := l.flushed.Load()
 	if before%sample == 0 || s.slow.Load() > 0 {
-		s.timed(l)
+		s.timed(l, o)
 	} else {
-		runtime.Gosched()
+		l.letRun(o)
 	}
 	submitted := l.flushed.Load() - before
 	switch n := s.gain.Load(); {
-	case submitted > 0:
+	case submitted > 0 || l.parked.Load() > 0:
 		if n != gainFor {
 			s.gain.Store(gainFor)
 		}
@@ -57,10 +57,21 @@ func (s *scheduler) yield(l *lane) {
 	}
 }
 
-// timed yields and looks at the clock, which costs as much as the rest.
-func (s *scheduler) timed(l *lane) {
-	before, began := l.writtenSQEs(), time.Now()
+// letRun is yield without its lessons.
+func (l *lane) letRun(o *op) {
+	if o != nil && l.relay.active.Load() {
+		if l.wakeable(o); l.relay.join(o.wake) {
+			l.sleep(o)
+			return
+		}
+	}
 	runtime.Gosched()
+}
+
+// timed yields and looks at the clock, which costs as much as the rest.
+func (s *scheduler) timed(l *lane, o *op) {
+	before, began := l.writtenSQEs(), time.Now()
+	l.letRun(o)
 	took, queued := time.Since(began), l.writtenSQEs()-before
 	if took > patient && took/time.Duration(queued+1) > stranger {
 		if n := s.slow.Load() + 1; n < enough {

@@ -66,7 +66,7 @@ func (l *lane) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err
 	o = l.prepare(c, h)
 	gen = uint64(o.born)
 	l.place(o, ord, c.quiet || c.alone)
-	due := h != nil && h.direct && l.k.SQ.Claimed()-l.flushed.Load() >= eager && !l.heldBack.Load()
+	due := h != nil && h.direct && l.k.SQ.Claimed()-l.flushed.Load() >= eager && !l.heldBack.Load() && !l.yielding.Load()
 	l.sq.mu.Unlock()
 	l.started()
 	if due {
@@ -76,7 +76,7 @@ func (l *lane) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err
 }
 
 // eager is how many operations on a device are queued before they are submitted, though nobody waits yet: it may as well
-// begin, and has them more evenly then.
+// begin, and has them more evenly then. While a leader lets others run, it is about to submit what they start.
 const eager = 16
 
 // place puts o among what was started before it. alone says that it is nobody's successor. Under sq.mu.

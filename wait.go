@@ -18,20 +18,27 @@ func (l *lane) await(o *op, ctx context.Context) bool {
 	if o.isDone() {
 		return true
 	}
-	if o.kind != kindRecv || !l.yielding.Load() { // else the leader submits it, when all of these are there
+	switch {
+	case !l.shared():
+		l.help(o, o.gen())
+	case l.yielding.Load(): // the leader submits it, when all of these are there
+	case l.leaders.Load() > 0:
+		l.scheduler.yield(l, o)
 		l.help(o, o.gen())
 	}
 	return l.linger(o, ctx)
 }
 
+// shared reports whether others are on l, who might have something to submit too if they were let run first: one enter for all.
+func (l *lane) shared() bool {
+	return l.parked.Load() > 0 || l.relay.active.Load() || l.yielding.Load() || l.scheduler.gains(l)
+}
+
 // help submits what everybody has queued, and reads everybody's completions, of which that of o may be one. The caller
 // needn't have claimed it.
 func (l *lane) help(o *op, gen uint64) {
-	if l.parked.Load() > 0 || l.scheduler.gains(l) {
-		l.scheduler.yield(l) // whatever is runnable can queue its operations too: one enter for all
-		if o.over(gen) {
-			return
-		}
+	if o.over(gen) {
+		return
 	}
 	l.flush()
 	l.reap()
@@ -39,7 +46,7 @@ func (l *lane) help(o *op, gen uint64) {
 		if o.over(gen) || l.submitting() == 0 {
 			return
 		}
-		l.scheduler.yield(l) // what somebody is submitting just now may end there and then
+		l.scheduler.yield(l, nil) // what somebody is submitting just now may end there and then
 		l.reap()
 	}
 }
@@ -67,21 +74,27 @@ func (l *lane) linger(o *op, ctx context.Context) bool {
 func (o *op) isHandedOver() bool { return o.state.Load()&isHanded != 0 }
 
 // lead waits in the kernel, and reads what comes, until o is done or nothing came for a while. There is one leader: two
-// wake each other up. Those whose operations it reads run before it waits again: on its P, for it keeps that.
+// wake each other up. It lets others run before it submits, so that what they start goes along.
 func (l *lane) lead(o *op, ctx context.Context) {
 	if l.armed.Load() {
 		l.disarm()
 	}
 	var p patience
-	for !o.isDone() && !o.isHandedOver() && (ctx == nil || ctx.Err() == nil) && l.use() {
+	for some := true; ; {
+		if some && l.shared() {
+			l.yielding.Store(true)
+			l.scheduler.yield(l, o)
+			l.yielding.Store(false)
+			l.flush()
+			l.reap()
+		}
+		if o.isDone() || o.isHandedOver() || ctx != nil && ctx.Err() != nil || !l.use() {
+			break
+		}
 		enters := l.submit(l.k.SQ.Tail()) // nothing, mostly; but what another flush has only promised would wait for us
 		_, errno := l.k.Wait()
 		l.unuse(enters + 1)
-		if l.reap() && l.parked.Load() > 0 && !o.isDone() {
-			l.yielding.Store(true)
-			l.scheduler.yield(l)
-			l.yielding.Store(false)
-		}
+		some = l.reap()
 		if errno == uring.ETIME {
 			break
 		}
@@ -90,8 +103,15 @@ func (l *lane) lead(o *op, ctx context.Context) {
 		}
 	}
 	// Who parked while there was a leader has relied on it.
-	if l.leaders.Add(-1) == 0 && l.watchers.Load() > 0 {
-		l.flush() // what they have left to it
+	if l.leaders.Add(-1) == 0 && !l.relay.active.Load() {
+		l.entrust()
+	}
+}
+
+// entrust has the reaper see to those who rely on somebody, if there is no leader.
+func (l *lane) entrust() {
+	if l.leaders.Load() == 0 && l.watchers.Load() > 0 {
+		l.flush() // what they have left to the last one
 		l.arm()
 	}
 }
@@ -99,12 +119,9 @@ func (l *lane) lead(o *op, ctx context.Context) {
 // park sleeps until o is done. Who parks switches the notification on unless there is a leader, who does it at its
 // end: of "parked is counted" and "there is no leader" one is seen first, so one of the two does it.
 func (l *lane) park(o *op, ctx context.Context) bool {
-	if o.wake == nil {
-		o.wake = l.ring.newChan()
-	}
+	l.wakeable(o)
 	l.parked.Add(1)
 	l.watchers.Add(1)
-	defer l.unpark()
 	if l.leaders.Load() == 0 {
 		l.flush() // it may have been left to a leader who has gone
 		l.arm()
@@ -112,30 +129,53 @@ func (l *lane) park(o *op, ctx context.Context) bool {
 	for {
 		s := o.state.Load()
 		if s&isDone != 0 {
+			l.unpark()
 			return true
 		}
 		if o.state.CompareAndSwap(s, s|isParked) {
-			break
+			break // from here on who resolves it unparks it
 		}
 	}
 	if ctx == nil {
-		<-o.wake
-		return true
+		return l.sleep(o)
 	}
 	select {
 	case <-o.wake:
+		l.passOn()
 		return true
 	case <-ctx.Done():
 	}
 	for {
 		s := o.state.Load()
 		if s&isDone != 0 {
-			<-o.wake
-			return true
+			return l.sleep(o)
 		}
 		if o.state.CompareAndSwap(s, s&^isParked) {
+			l.unpark()
 			return false
 		}
+	}
+}
+
+// wakeable gives o a channel to be woken by.
+func (l *lane) wakeable(o *op) {
+	if o.wake == nil {
+		o.wake = l.ring.newChan()
+	}
+}
+
+// sleep returns when o's owner has been woken, who then sees to it that the next is.
+func (l *lane) sleep(o *op) bool {
+	<-o.wake
+	l.passOn()
+	return true
+}
+
+// passOn is what everybody does who was woken: it wakes the next. The last one of a relay stands in for a leader who has
+// gone meanwhile: one of the two sees the other.
+func (l *lane) passOn() {
+	if l.relay.active.Load() && l.relay.pass() {
+		l.entrust()
 	}
 }
 

@@ -12,20 +12,20 @@ import (
 	"time"
 )
 
-// fioSide is fio with ioengine=io_uring, reading pages with O_DIRECT. It submits and reaps in batches, which costs it
+// fioSide is fio with ioengine=io_uring and these options, reading pages with O_DIRECT. It submits and reaps in batches, which costs it
 // less CPU than its defaults do, and doesn't measure latencies.
-func (b *Bench) fioSide(file string, inFlight int) Side {
-	side := Side{Name: "fio"}
+func (b *Bench) fioSide(name, file string, inFlight int, options ...string) Side {
+	side := Side{Name: name}
 	if b.fio == "" {
 		side.Skip = "fio is not installed"
 		return side
 	}
 	side.Turn = func(ctx context.Context, d time.Duration) (Figures, error) {
-		cmd := exec.CommandContext(ctx, b.fio, "--name=rio", "--filename="+file, "--readonly", "--ioengine=io_uring",
+		cmd := exec.CommandContext(ctx, b.fio, append(options, "--name=rio", "--filename="+file, "--readonly", "--ioengine=io_uring",
 			"--rw=randread", "--bs=4k", "--direct=1", fmt.Sprintf("--size=%d", b.options.Size),
 			fmt.Sprintf("--iodepth=%d", inFlight), "--iodepth_batch_submit=16", "--iodepth_batch_complete_min=1",
 			"--iodepth_batch_complete_max=64", "--norandommap", "--randrepeat=0", "--gtod_reduce=1", "--time_based",
-			fmt.Sprintf("--runtime=%dms", max(d.Milliseconds(), 1)), "--output-format=json")
+			fmt.Sprintf("--runtime=%dms", max(d.Milliseconds(), 1)), "--output-format=json")...)
 		cmd.Dir = b.dir
 		var stderr strings.Builder
 		cmd.Stderr = &stderr

@@ -16,17 +16,18 @@ import (
 
 const page = 4096
 
-// An input is a file to read pages from at random, opened by both sides.
+// An input is a file to read blocks from at random, opened by both sides.
 type input struct {
-	name  string
-	pages int64
-	os    *os.File
-	ring  *rio.Ring
-	rio   *rio.File
+	name   string
+	block  int
+	blocks int64
+	os     *os.File
+	ring   *rio.Ring
+	rio    *rio.File
 }
 
-func (s *Stage) input(name string, flag int) (*input, error) {
-	in := &input{name: name, pages: s.options.Size / page}
+func (s *Stage) input(name string, flag, block int) (*input, error) {
+	in := &input{name: name, block: block, blocks: s.options.Size / int64(block)}
 	var err error
 	if in.os, err = os.OpenFile(name, flag, 0); err != nil {
 		return nil, err
@@ -42,9 +43,9 @@ func (s *Stage) input(name string, flag int) (*input, error) {
 	return in, nil
 }
 
-func (in *input) place() int64 { return rand.Int64N(in.pages) * page }
+func (in *input) place() int64 { return rand.Int64N(in.blocks) * int64(in.block) }
 
-// A readFunc reads a page.
+// A readFunc reads a block.
 type readFunc func(p []byte, off int64) (int, error)
 
 func (in *input) pread(p []byte, off int64) (int, error) { return in.os.ReadAt(p, off) }
@@ -53,22 +54,21 @@ func (in *input) rioRead(p []byte, off int64) (int, error) {
 	return in.ring.ReadAt(in.rio, p, off).Wait()
 }
 
-func whole(n int, err error) error {
-	if n == page {
+func (in *input) whole(n int, err error) error {
+	if n == in.block {
 		return nil
 	}
 	return fmt.Errorf("a read of %d bytes: %w", n, cmp.Or(err, io.ErrUnexpectedEOF))
 }
 
-// one reads one page at a time. A cached read costs about as much as ten looks at the clock: it looks after every
+// one reads one block at a time into buf. A cached read costs about as much as ten looks at the clock: it looks after every
 // eighth. With lat it must look twice for each, which only reads from a disk can afford.
-func (in *input) one(read readFunc, lat *Histogram) load {
-	buf := rio.Aligned(page, 0)
+func (in *input) one(buf []byte, read readFunc, lat *Histogram) load {
 	return func(until time.Time) (n int, err error) {
 		for more := true; more; more = time.Now().Before(until) { // once at least, however late it comes to run
 			if lat != nil {
 				start := time.Now()
-				if err := whole(read(buf, in.place())); err != nil {
+				if err := in.whole(read(buf, in.place())); err != nil {
 					return n, err
 				}
 				lat.add(int64(time.Since(start)))
@@ -76,7 +76,7 @@ func (in *input) one(read readFunc, lat *Histogram) load {
 				continue
 			}
 			for range 8 {
-				if err := whole(read(buf, in.place())); err != nil {
+				if err := in.whole(read(buf, in.place())); err != nil {
 					return n, err
 				}
 				n++
@@ -86,14 +86,14 @@ func (in *input) one(read readFunc, lat *Histogram) load {
 	}
 }
 
-// goroutines is one in so many goroutines; each has a Histogram, which are added up in the end.
-func (in *input) goroutines(n int, read readFunc, lat *Histogram) load {
-	own := make([]*Histogram, n)
-	l := inGoroutines(n, func(i int) load {
+// goroutines is one for each of bufs, at once; each has a Histogram, which are added up in the end.
+func (in *input) goroutines(bufs [][]byte, read readFunc, lat *Histogram) load {
+	own := make([]*Histogram, len(bufs))
+	l := inGoroutines(len(bufs), func(i int) load {
 		if lat != nil {
 			own[i] = new(Histogram)
 		}
-		return in.one(read, own[i])
+		return in.one(bufs[i], read, own[i])
 	})
 	return func(until time.Time) (int, error) {
 		done, err := l(until)
@@ -107,24 +107,34 @@ func (in *input) goroutines(n int, read readFunc, lat *Histogram) load {
 	}
 }
 
-func buffers(n, size int) [][]byte {
+// aligned are buffers that nobody but Go knows.
+func (in *input) aligned(n int) [][]byte {
 	bufs := make([][]byte, n)
 	for i := range bufs {
-		bufs[i] = rio.Aligned(size, 0)
+		bufs[i] = rio.Aligned(in.block, 0)
 	}
 	return bufs
 }
 
-// batch starts so many reads, waits for all, and begins again.
-func (in *input) batch(inFlight int) load {
-	started, bufs := make([]rio.Completion[int], inFlight), buffers(inFlight, page)
+// registered are buffers that the kernel holds the pages of.
+func (in *input) registered(n int) [][]byte {
+	bufs, err := in.ring.Buffers(n, in.block)
+	if err != nil {
+		panic(err) // the ring is open, the numbers are ours
+	}
+	return bufs
+}
+
+// batch starts a read into each of bufs, waits for all, and begins again.
+func (in *input) batch(bufs [][]byte) load {
+	started := make([]rio.Completion[int], len(bufs))
 	return func(until time.Time) (n int, err error) {
 		for time.Now().Before(until) {
 			for i := range started {
 				started[i] = in.ring.ReadAt(in.rio, bufs[i], in.place())
 			}
 			for _, c := range started {
-				if err := whole(c.Wait()); err != nil {
+				if err := in.whole(c.Wait()); err != nil {
 					return n, err
 				}
 			}
@@ -134,16 +144,15 @@ func (in *input) batch(inFlight int) load {
 	}
 }
 
-// joined does what batch does without a ring: it starts a goroutine for each of so many reads, and joins them.
-func (in *input) joined(inFlight int) load {
-	bufs := buffers(inFlight, page)
+// joined does what batch does without a ring: it starts a goroutine for each of the reads, and joins them.
+func (in *input) joined(bufs [][]byte) load {
 	return func(until time.Time) (n int, err error) {
 		var mu sync.Mutex
 		for time.Now().Before(until) && err == nil {
 			var reads sync.WaitGroup
 			for _, buf := range bufs {
 				reads.Go(func() {
-					if e := whole(in.pread(buf, in.place())); e != nil {
+					if e := in.whole(in.pread(buf, in.place())); e != nil {
 						mu.Lock()
 						err = e
 						mu.Unlock()
@@ -151,15 +160,15 @@ func (in *input) joined(inFlight int) load {
 				})
 			}
 			reads.Wait()
-			n += inFlight
+			n += len(bufs)
 		}
 		return n, err
 	}
 }
 
-// window keeps so many reads in flight: it waits for the oldest, and starts another.
-func (in *input) window(inFlight int) load {
-	started, bufs := make([]rio.Completion[int], inFlight), buffers(inFlight, page)
+// window keeps a read into each of bufs in flight: it waits for the oldest, and starts another.
+func (in *input) window(bufs [][]byte) load {
+	started := make([]rio.Completion[int], len(bufs))
 	return func(until time.Time) (n int, err error) {
 		for i := range started {
 			started[i] = in.ring.ReadAt(in.rio, bufs[i], in.place())
@@ -167,7 +176,7 @@ func (in *input) window(inFlight int) load {
 		for more := true; more; {
 			more = time.Now().Before(until)
 			for i := range started {
-				if e := whole(started[i].Wait()); e != nil && err == nil {
+				if e := in.whole(started[i].Wait()); e != nil && err == nil {
 					err, more = e, false
 				}
 				n++

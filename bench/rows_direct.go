@@ -20,34 +20,48 @@ func directRows() []Row {
 		{
 			Name: "direct/one", Title: "4 KiB O_DIRECT read, one at a time", Unit: "read",
 			Goals: []Goal{atMost(0.95, "pread", Wall)},
-			Open: directSides(func(s *Stage, in *input) []Side {
+			Open: directSides(page, func(s *Stage, in *input) []Side {
 				return []Side{
-					{Name: "pread", Turn: in.one(in.pread, nil).turn(nil, nil)},
+					{Name: "pread", Turn: in.one(in.aligned(1)[0], in.pread, nil).turn(nil, nil)},
 					s.programs.side("C", "file", "read", in.name, "direct", fmt.Sprint(page), "1"),
-					{Name: "rio", Turn: in.one(in.rioRead, nil).turn(in.ring, nil)},
+					{Name: "rio", Turn: in.one(in.registered(1)[0], in.rioRead, nil).turn(in.ring, nil)},
 				}
 			}),
 		},
 		{
 			Name: "direct/64", Title: "O_DIRECT, 64 in flight from one goroutine", Unit: "read",
 			Goals: []Goal{atLeast(1.0, "fio", Rate), atMost(1.0, "fio", CPU)},
-			Open: directSides(func(s *Stage, in *input) []Side {
+			Open: directSides(page, func(s *Stage, in *input) []Side {
 				return []Side{
-					{Name: "pread", Turn: in.joined(64).turn(nil, nil)},
-					s.fioSide(in.name, 64),
+					{Name: "pread", Turn: in.joined(in.aligned(64)).turn(nil, nil)},
+					s.fioSide("fio", in.name, 64),
+					s.fioSide("fio registered", in.name, 64, "--fixedbufs", "--registerfiles"),
 					s.programs.side("C", "file", "read", in.name, "direct", fmt.Sprint(page), "64"),
-					{Name: "rio", Turn: in.window(64).turn(in.ring, nil)},
+					{Name: "rio Aligned", Turn: in.window(in.aligned(64)).turn(in.ring, nil)},
+					{Name: "rio", Turn: in.window(in.registered(64)).turn(in.ring, nil)},
 				}
 			}),
 		},
 		{
 			Name: "direct/64goroutines", Title: "O_DIRECT, 64 goroutines", Unit: "read",
 			Goals: []Goal{atLeast(1.0, "fio", Rate), atMost(0.4, "pread", CPU)},
-			Open: directSides(func(s *Stage, in *input) []Side {
+			Open: directSides(page, func(s *Stage, in *input) []Side {
 				return []Side{
-					{Name: "pread", Turn: in.goroutines(64, in.pread, nil).turn(nil, nil)},
-					s.fioSide(in.name, 64),
-					{Name: "rio", Turn: in.goroutines(64, in.rioRead, nil).turn(in.ring, nil)},
+					{Name: "pread", Turn: in.goroutines(in.aligned(64), in.pread, nil).turn(nil, nil)},
+					s.fioSide("fio", in.name, 64),
+					{Name: "rio", Turn: in.goroutines(in.registered(64), in.rioRead, nil).turn(in.ring, nil)},
+				}
+			}),
+		},
+		{
+			Name: "direct/64KiB", Title: "64 KiB O_DIRECT reads, 16 in flight from one goroutine", Unit: "read",
+			Goals: []Goal{atLeast(1.0, "C", Rate), atMost(1.0, "rio Aligned", CPU)},
+			Open: directSides(64<<10, func(s *Stage, in *input) []Side {
+				return []Side{
+					{Name: "pread", Turn: in.joined(in.aligned(16)).turn(nil, nil)},
+					s.programs.side("C", "file", "read", in.name, "direct", fmt.Sprint(in.block), "16"),
+					{Name: "rio Aligned", Turn: in.window(in.aligned(16)).turn(in.ring, nil)},
+					{Name: "rio", Turn: in.window(in.registered(16)).turn(in.ring, nil)},
 				}
 			}),
 		},
@@ -61,13 +75,13 @@ func directRows() []Row {
 	}
 }
 
-func directSides(sides func(*Stage, *input) []Side) func(*Stage) ([]Side, error) {
+func directSides(block int, sides func(*Stage, *input) []Side) func(*Stage) ([]Side, error) {
 	return func(s *Stage) ([]Side, error) {
 		name, err := s.direct("data")
 		if err != nil {
 			return nil, err
 		}
-		in, err := s.input(name, os.O_RDONLY|rio.O_DIRECT)
+		in, err := s.input(name, os.O_RDONLY|rio.O_DIRECT, block)
 		if err != nil {
 			return nil, err
 		}
@@ -79,11 +93,11 @@ func busyRow(name, title string, readers int) Row {
 	return Row{
 		Name: name, Title: title, Unit: "read",
 		Goals: []Goal{atMost(1.0, "pread", P50), atMost(1.0, "pread", P99)},
-		Open: directSides(func(s *Stage, in *input) []Side {
+		Open: directSides(page, func(s *Stage, in *input) []Side {
 			var pread, rio Histogram
 			return []Side{
-				{Name: "pread", Turn: beside(in.goroutines(readers, in.pread, &pread).turn(nil, &pread))},
-				{Name: "rio", Turn: beside(in.goroutines(readers, in.rioRead, &rio).turn(in.ring, &rio))},
+				{Name: "pread", Turn: beside(in.goroutines(in.aligned(readers), in.pread, &pread).turn(nil, &pread))},
+				{Name: "rio", Turn: beside(in.goroutines(in.registered(readers), in.rioRead, &rio).turn(in.ring, &rio))},
 			}
 		}),
 	}

@@ -14,21 +14,22 @@ func cachedRows() []Row {
 			Name: "cached/one", Title: "4 KiB cached read, one at a time", Unit: "read",
 			Goals: []Goal{atMost(1.15, "C", Wall)},
 			Open: cachedSides("1", func(in *input) (load, load) {
-				return in.one(in.pread, nil), in.one(in.rioRead, nil)
+				bufs := in.aligned(2)
+				return in.one(bufs[0], in.pread, nil), in.one(bufs[1], in.rioRead, nil)
 			}),
 		},
 		{
 			Name: "cached/64", Title: "cached, 64 in flight from one goroutine", Unit: "read",
 			Goals: []Goal{atMost(1.0, "pread", Wall), atMost(1.1, "C", Wall)},
 			Open: cachedSides("64", func(in *input) (load, load) {
-				return in.joined(64), in.batch(64)
+				return in.joined(in.aligned(64)), in.batch(in.aligned(64))
 			}),
 		},
 		{
 			Name: "cached/64goroutines", Title: "cached, 64 goroutines", Unit: "read",
 			Goals: []Goal{atMost(1.0, "pread", Wall)},
 			Open: cachedSides("", func(in *input) (load, load) {
-				return in.goroutines(64, in.pread, nil), in.goroutines(64, in.rioRead, nil)
+				return in.goroutines(in.aligned(64), in.pread, nil), in.goroutines(in.aligned(64), in.rioRead, nil)
 			}),
 		},
 	}
@@ -41,7 +42,7 @@ func cachedSides(inFlight string, loads func(*input) (pread, rio load)) func(*St
 		if err != nil {
 			return nil, err
 		}
-		in, err := s.input(name, os.O_RDONLY)
+		in, err := s.input(name, os.O_RDONLY, page)
 		if err != nil {
 			return nil, err
 		}

@@ -16,7 +16,7 @@ import (
 const mebibyte = 1 << 20
 
 // hugeBuffers are of huge pages, where these are to be had: a large write has fewer segments for the disk then, which
-// is worth more than anything else in its row. The C program's are, too.
+// is worth more than anything else in its row. The C program's are, too, and what Ring.Buffers makes.
 func hugeBuffers(n, size int) (bufs [][]byte, unmap func(), err error) {
 	const huge = 2 << 20
 	mem, err := unix.Mmap(-1, 0, n*size+huge, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
@@ -46,7 +46,7 @@ func writeSides(s *Stage) ([]Side, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.cleanup(unmap) // the ring, opened later, is closed before
+	s.cleanup(unmap) // the files, opened later, are closed before
 	f, err := os.OpenFile(name, os.O_RDWR|rio.O_DIRECT, 0)
 	if err != nil {
 		return nil, err
@@ -57,6 +57,10 @@ func writeSides(s *Stage) ([]Side, error) {
 		return nil, err
 	}
 	rf, err := ring.OpenFile(name, os.O_RDWR|rio.O_DIRECT, 0)
+	if err != nil {
+		return nil, err
+	}
+	registered, err := ring.Buffers(inFlight, mebibyte)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +89,7 @@ func writeSides(s *Stage) ([]Side, error) {
 		var started [inFlight]rio.Completion[int]
 		at := int64(0)
 		write := func(i int) {
-			started[i] = ring.WriteAt(rf, bufs[i], at%blocks*mebibyte)
+			started[i] = ring.WriteAt(rf, registered[i], at%blocks*mebibyte)
 			at++
 		}
 		for i := range started {

@@ -1,0 +1,120 @@
+package rio
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// A relay wakes those whose operations have ended one after the other: each wakes the next as the first thing it does. The
+// runtime gives the P of who wakes to who is woken, and others can't take that goroutine so soon. So a lane's waiters, and
+// the operations they start next, stay on one thread for as long as each runs for a moment only: many submissions become
+// one, and no completion has to be carried to another CPU. If all were woken at once, idle Ps would take half of them.
+//
+// Where one of them runs for longer, the next must not wait for that: then they are woken all at once, for a while.
+//
+//	somebody is in line  =>  somebody was woken who has not passed yet
+type relay struct {
+	active atomic.Bool // somebody was woken who has not passed yet; written under mu
+	mu     sync.Mutex
+	line   []chan struct{}
+	head   int // of line
+	wakes  uint32
+	woken  time.Time // when the one who is to pass was, if that is looked at; zero otherwise
+	slow   int       // how many in a row have taken long
+	wide   int       // how many more to wake at once, because of that
+	fear   int       // how many that was the last time
+}
+
+const (
+	// brief is how long it may take from one to the next: longer than an operation takes to be started.
+	brief = 5 * time.Microsecond
+	// timedWake is how many are woken for each whose time is taken.
+	timedWake  = 16
+	enoughSlow = 3 // in a row: interrupts make some of them slow, too
+	minWide    = 64
+	maxWide    = 1 << 14
+)
+
+// wake wakes who sleeps on ch, now or in turn. Who has been woken passes.
+func (r *relay) wake(ch chan struct{}) {
+	if uring.Race { // the detector would take it for an order between them
+		ch <- struct{}{}
+		return
+	}
+	r.mu.Lock()
+	switch {
+	case r.wide > 0:
+		r.wide--
+	case r.active.Load():
+		r.line = append(r.line, ch)
+		r.mu.Unlock()
+		return
+	default:
+		r.active.Store(true)
+		r.stamp()
+	}
+	r.mu.Unlock()
+	ch <- struct{}{}
+}
+
+// join puts ch, whose owner is about to sleep on it, at the end of the line; false if there is none.
+func (r *relay) join(ch chan struct{}) bool {
+	if !r.active.Load() {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.active.Load() {
+		return false
+	}
+	r.line = append(r.line, ch)
+	return true
+}
+
+// pass wakes the next; if there is none, it reports that the relay has come to its end.
+func (r *relay) pass() (end bool) {
+	r.mu.Lock()
+	var all []chan struct{}
+	if !r.woken.IsZero() {
+		switch {
+		case time.Since(r.woken) <= brief:
+			r.slow, r.fear = 0, 0
+		case r.slow < enoughSlow-1:
+			r.slow++
+		default:
+			r.slow = 0
+			r.fear = min(max(2*r.fear, minWide), maxWide)
+			r.wide = r.fear
+			all = append(all, r.line[r.head:]...)
+			r.head = len(r.line)
+		}
+		r.woken = time.Time{}
+	}
+	var next chan struct{}
+	if r.head == len(r.line) {
+		r.line, r.head = r.line[:0], 0
+		r.active.Store(false)
+	} else {
+		next = r.line[r.head]
+		r.head++
+		r.stamp()
+	}
+	r.mu.Unlock()
+	for _, ch := range all {
+		ch <- struct{}{}
+	}
+	if next != nil {
+		next <- struct{}{}
+	}
+	return next == nil
+}
+
+// stamp takes the time of one in so many. Under mu.
+func (r *relay) stamp() {
+	if r.wakes++; r.wakes%timedWake == 0 {
+		r.woken = time.Now()
+	}
+}

@@ -1,0 +1,189 @@
+package rio
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// sleepers are n channels to be woken by.
+func sleepers(n int) []chan struct{} {
+	all := make([]chan struct{}, n)
+	for i := range all {
+		all[i] = make(chan struct{}, 1)
+	}
+	return all
+}
+
+// awake says which of them were woken since it was last asked.
+func awake(all []chan struct{}) (s string) {
+	for i, ch := range all {
+		select {
+		case <-ch:
+			s += fmt.Sprint(i)
+		default:
+		}
+	}
+	return s
+}
+
+func notUnderRace(t *testing.T) {
+	t.Helper()
+	if uring.Race {
+		t.Skip("under the race detector everybody is woken at once")
+	}
+}
+
+func TestEachInARelayWakesTheNext(t *testing.T) {
+	notUnderRace(t)
+	var r relay
+	all := sleepers(5)
+	if r.join(all[4]) {
+		t.Error("there is no line to join")
+	}
+	for _, ch := range all[:3] {
+		r.wake(ch)
+	}
+	if !r.join(all[3]) {
+		t.Error("there is a line to join")
+	}
+	for i := range 4 {
+		if got := awake(all); got != fmt.Sprint(i) {
+			t.Errorf("in turn %d %q are awake", i, got)
+		}
+		if end := r.pass(); end != (i == 3) {
+			t.Errorf("in turn %d it ended: %v", i, end)
+		}
+	}
+	r.wake(all[4])
+	if got := awake(all); got != "4" {
+		t.Errorf("after its end %q are awake", got)
+	}
+}
+
+// One that runs for long holds up those behind it, until that is seen; once may be the machine's fault.
+func TestRelayWakesAllAtOnceWhereTheyAreSlow(t *testing.T) {
+	notUnderRace(t)
+	var r relay
+	all := sleepers(9)
+	slowly := func() {
+		r.woken = time.Now().Add(-time.Second)
+		r.pass()
+	}
+	for _, ch := range all[:8] {
+		r.wake(ch)
+	}
+	for i := range enoughSlow - 1 {
+		slowly()
+		if got, want := awake(all), fmt.Sprint(i)+fmt.Sprint(i+1); i == 0 && got != want || i > 0 && got != want[1:] {
+			t.Errorf("after %d slow ones %q are awake", i+1, got)
+		}
+	}
+	r.woken = time.Now().Add(time.Hour) // a fast one
+	r.pass()
+	if got := awake(all); got != "3" {
+		t.Errorf("after a fast one %q are awake", got)
+	}
+	for range enoughSlow {
+		slowly()
+	}
+	if got := awake(all); got != "4567" {
+		t.Errorf("at last %q are awake", got)
+	}
+	for i := range minWide {
+		r.wake(all[i%9])
+		if got := awake(all); got != fmt.Sprint(i%9) {
+			t.Fatalf("wake %d: %q are awake", i, got)
+		}
+	}
+	r.wake(all[0])
+	r.wake(all[1])
+	if got := awake(all); got != "0" {
+		t.Errorf("when that is over %q are awake", got)
+	}
+}
+
+// Nobody is forgotten, whoever joins meanwhile and however slow some are.
+func TestRelayForgetsNobody(t *testing.T) {
+	notUnderRace(t)
+	var r relay
+	var all sync.WaitGroup
+	for g := range 8 {
+		all.Go(func() {
+			for i := range 2000 {
+				ch := make(chan struct{}, 1)
+				if g%2 == 0 || !r.join(ch) {
+					r.wake(ch)
+				}
+				<-ch
+				if i%100 == g {
+					time.Sleep(2 * brief)
+				}
+				r.pass()
+			}
+		})
+	}
+	within(t, "all are woken", all.Wait)
+	if r.active.Load() || r.head != len(r.line) {
+		t.Errorf("active %v, %d in line", r.active.Load(), len(r.line)-r.head)
+	}
+}
+
+// When all have been served nobody is counted as waiting any more: a count too many would cost every further operation.
+func TestWhoWaitedIsNotCountedAnyMore(t *testing.T) {
+	firstLaneOnly(t)
+	for _, depth := range []int{1, 8, 256} {
+		r := openRing(t, &Config{Depth: depth})
+		var all sync.WaitGroup
+		for range 32 {
+			all.Go(func() {
+				for range 300 {
+					if _, err := r.Nop().Wait(); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		until(t, "the sweeper sleeps", func() bool { return r.asleep.Load() })
+		if p, w := r.parked.Load(), r.watchers.Load(); p != 0 || w != 1 { // the sweeper
+			t.Errorf("depth %d: %d parked, %d watchers", depth, p, w)
+		}
+		if r.leaders.Load() != 0 || r.relay.active.Load() || r.yielding.Load() {
+			t.Errorf("depth %d: %d leaders, relay %v, yielding %v", depth, r.leaders.Load(), r.relay.active.Load(), r.yielding.Load())
+		}
+	}
+}
+
+// A leader who goes while a relay is on its way leaves those who rely on somebody to its last one.
+func TestLastOfARelayStandsInForTheLeader(t *testing.T) {
+	firstLaneOnly(t)
+	notUnderRace(t)
+	r := openRing(t, &Config{Depth: 2})
+	r.watchers.Add(1)
+	defer r.watchers.Add(-1)
+	all := sleepers(2)
+	r.relay.wake(all[0])
+	r.relay.wake(all[1])
+	r.passOn()
+	if r.armed.Load() {
+		t.Error("it isn't over yet")
+	}
+	r.leaders.Add(1)
+	r.passOn()
+	if r.armed.Load() {
+		t.Error("there is a leader")
+	}
+	r.leaders.Add(-1)
+	if got := awake(all); got != "01" {
+		t.Errorf("%q are awake", got)
+	}
+	r.relay.wake(all[0])
+	r.passOn()
+	if !r.armed.Load() {
+		t.Error("nobody will hear of the next CQE")
+	}
+}
