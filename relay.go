@@ -1,6 +1,8 @@
 package rio
 
 import (
+	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,7 +51,7 @@ func (r *relay) wake(ch chan struct{}) {
 	case r.wide > 0:
 		r.wide--
 	case r.active.Load():
-		r.line = append(r.line, ch)
+		r.push(ch, math.MaxInt32)
 		r.mu.Unlock()
 		return
 	default:
@@ -60,8 +62,8 @@ func (r *relay) wake(ch chan struct{}) {
 	ch <- struct{}{}
 }
 
-// join puts ch, whose owner is about to sleep on it, at the end of the line; false if there is none.
-func (r *relay) join(ch chan struct{}) bool {
+// join puts ch, whose owner is about to sleep on it, into the line, behind at most so many; false if there is none.
+func (r *relay) join(ch chan struct{}, behind int) bool {
 	if !r.active.Load() {
 		return false
 	}
@@ -70,8 +72,17 @@ func (r *relay) join(ch chan struct{}) bool {
 	if !r.active.Load() {
 		return false
 	}
-	r.line = append(r.line, ch)
+	r.push(ch, behind)
 	return true
+}
+
+// push puts ch into the line, behind at most so many. Under mu.
+func (r *relay) push(ch chan struct{}, behind int) {
+	if len(r.line) == cap(r.line) && r.head >= len(r.line)/2 {
+		r.line = slices.Delete(r.line, 0, r.head) // it may never be empty
+		r.head = 0
+	}
+	r.line = slices.Insert(r.line, min(r.head+behind, len(r.line)), ch)
 }
 
 // pass wakes the next; if there is none, it reports that the relay has come to its end.

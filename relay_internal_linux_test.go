@@ -41,13 +41,13 @@ func TestEachInARelayWakesTheNext(t *testing.T) {
 	notUnderRace(t)
 	var r relay
 	all := sleepers(5)
-	if r.join(all[4]) {
+	if r.join(all[4], 9) {
 		t.Error("there is no line to join")
 	}
 	for _, ch := range all[:3] {
 		r.wake(ch)
 	}
-	if !r.join(all[3]) {
+	if !r.join(all[3], 9) {
 		t.Error("there is a line to join")
 	}
 	for i := range 4 {
@@ -61,6 +61,40 @@ func TestEachInARelayWakesTheNext(t *testing.T) {
 	r.wake(all[4])
 	if got := awake(all); got != "4" {
 		t.Errorf("after its end %q are awake", got)
+	}
+}
+
+// Who joins waits for so many, however long the line is; and the line takes no more room than it needs, though it may never
+// be empty.
+func TestLineOfARelayIsJoinedInTheMiddle(t *testing.T) {
+	notUnderRace(t)
+	var r relay
+	all := sleepers(7)
+	for _, ch := range all[:5] {
+		r.wake(ch)
+	}
+	r.join(all[5], 2) // 0 is awake
+	r.join(all[6], 0)
+	for i, want := range []string{"0", "6", "1", "2", "5", "3", "4"} {
+		if got := awake(all); got != want {
+			t.Errorf("in turn %d %q are awake, not %s", i, got, want)
+		}
+		if i < 6 {
+			r.pass()
+		}
+	}
+	for _, ch := range all[:4] {
+		r.wake(ch)
+	}
+	for i := range 10000 {
+		if r.pass() {
+			t.Fatal("it came to an end")
+		}
+		awake(all)
+		r.wake(all[i%7])
+	}
+	if n := cap(r.line); n > 64 {
+		t.Errorf("the line has room for %d", n)
 	}
 }
 
@@ -115,7 +149,7 @@ func TestRelayForgetsNobody(t *testing.T) {
 		all.Go(func() {
 			for i := range 2000 {
 				ch := make(chan struct{}, 1)
-				if g%2 == 0 || !r.join(ch) {
+				if g%2 == 0 || !r.join(ch, i%3) {
 					r.wake(ch)
 				}
 				<-ch

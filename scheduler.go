@@ -1,6 +1,7 @@
 package rio
 
 import (
+	"math"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -34,17 +35,18 @@ const (
 // gains reports whether it paid to yield lately, or whether to try.
 func (s *scheduler) gains(l *lane) bool { return s.gain.Load() > 0 || l.flushed.Load()%probe == 0 }
 
-// yield lets others run: those in l's relay, of whom the caller becomes the last if it has claimed o, or whatever is runnable.
-func (s *scheduler) yield(l *lane, o *op) {
+// yield lets others run: those in l's relay, if the caller has claimed o, or whatever is runnable. inTurn says that it was
+// woken by the relay, and has to pass on.
+func (s *scheduler) yield(l *lane, o *op) (inTurn bool) {
 	if n := s.shy.Load(); n > 0 {
 		s.shy.Store(n - 1)
-		return
+		return false
 	}
 	before := l.flushed.Load()
 	if before%sample == 0 || s.slow.Load() > 0 {
-		s.timed(l, o)
+		inTurn = s.timed(l, o)
 	} else {
-		l.letRun(o)
+		inTurn = l.letRun(o)
 	}
 	submitted := l.flushed.Load() - before
 	switch n := s.gain.Load(); {
@@ -55,38 +57,49 @@ func (s *scheduler) yield(l *lane, o *op) {
 	case n > 0:
 		s.gain.Store(n - 1)
 	}
+	return inTurn
 }
 
+// feed is how many of those who use files a leader lets run before it submits what they have started: a device is idle meanwhile.
+const feed = 2 * eager
+
 // letRun is yield without its lessons.
-func (l *lane) letRun(o *op) {
+func (l *lane) letRun(o *op) (inTurn bool) {
 	if o != nil && l.relay.active.Load() {
-		if l.wakeable(o); l.relay.join(o.wake) {
-			l.sleep(o)
-			return
+		behind := math.MaxInt32
+		switch o.kind {
+		case kindRead, kindWrite, kindReadv, kindWritev:
+			behind = feed
+		}
+		if l.wakeable(o); l.relay.join(o.wake, behind) {
+			<-o.wake
+			return true
 		}
 	}
 	runtime.Gosched()
+	return false
 }
 
 // timed yields and looks at the clock, which costs as much as the rest.
-func (s *scheduler) timed(l *lane, o *op) {
+func (s *scheduler) timed(l *lane, o *op) (inTurn bool) {
 	before, began := l.writtenSQEs(), time.Now()
-	l.letRun(o)
+	inTurn = l.letRun(o)
 	took, queued := time.Since(began), l.writtenSQEs()-before
 	if took > patient && took/time.Duration(queued+1) > stranger {
 		if n := s.slow.Load() + 1; n < enough {
 			s.slow.Store(n)
-			return
+			return inTurn
 		}
 		fear := min(max(2*s.fear.Load(), minFear), maxFear)
 		s.fear.Store(fear)
 		s.shy.Store(fear)
-		return
+		return inTurn
 	}
 	if s.slow.Load() > 0 {
 		s.slow.Store(0)
 		s.fear.Store(0)
 	}
+	return inTurn
 }
 
 // crowds makes the caller one more leader, if the CPUs are taken: who parks then gets a P back late.

@@ -23,7 +23,9 @@ func (l *lane) await(o *op, ctx context.Context) bool {
 		l.help(o, o.gen())
 	case l.yielding.Load(): // the leader submits it, when all of these are there
 	case l.leaders.Load() > 0:
-		l.scheduler.yield(l, o)
+		if l.scheduler.yield(l, o) {
+			l.passOn()
+		}
 		l.help(o, o.gen())
 	}
 	return l.linger(o, ctx)
@@ -81,12 +83,16 @@ func (l *lane) lead(o *op, ctx context.Context) {
 	}
 	var p patience
 	for some := true; ; {
-		if some && l.shared() {
+		for some && l.shared() && !o.isDone() {
 			l.yielding.Store(true)
-			l.scheduler.yield(l, o)
+			inTurn := l.scheduler.yield(l, o)
 			l.yielding.Store(false)
 			l.flush()
 			l.reap()
+			if !inTurn {
+				break
+			}
+			l.passOn() // not before: while it submits nobody has to run elsewhere
 		}
 		if o.isDone() || o.isHandedOver() || ctx != nil && ctx.Err() != nil || !l.use() {
 			break

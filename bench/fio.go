@@ -21,11 +21,11 @@ func (b *Bench) fioSide(name, file string, inFlight int, options ...string) Side
 		return side
 	}
 	side.Turn = func(ctx context.Context, d time.Duration) (Figures, error) {
-		cmd := exec.CommandContext(ctx, b.fio, append(options, "--name=rio", "--filename="+file, "--readonly", "--ioengine=io_uring",
+		cmd := exec.CommandContext(ctx, b.fio, append([]string{"--name=rio", "--filename=" + file, "--readonly", "--ioengine=io_uring",
 			"--rw=randread", "--bs=4k", "--direct=1", fmt.Sprintf("--size=%d", b.options.Size),
 			fmt.Sprintf("--iodepth=%d", inFlight), "--iodepth_batch_submit=16", "--iodepth_batch_complete_min=1",
 			"--iodepth_batch_complete_max=64", "--norandommap", "--randrepeat=0", "--gtod_reduce=1", "--time_based",
-			fmt.Sprintf("--runtime=%dms", max(d.Milliseconds(), 1)), "--output-format=json")...)
+			fmt.Sprintf("--runtime=%dms", max(d.Milliseconds(), 1)), "--output-format=json"}, options...)...)
 		cmd.Dir = b.dir
 		var stderr strings.Builder
 		cmd.Stderr = &stderr
