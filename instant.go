@@ -42,18 +42,26 @@ const (
 	coldest = 1 << 10
 	// never is for files that can't tell what is cached.
 	never = 1 << 30
-	// burst is how many may have ended so and wait to be taken, before it is plain that somebody starts many at once: they
-	// are cheaper in one enter.
-	burst = 4
 )
 
-// cached starts the read c of h, and ends it at once if all that it asks for lies in the page cache.
+// cached ends the read c of h at once if all that it asks for lies in the page cache.
 func (r *Ring) cached(c *call, h *handle) (o *op, gen uint64, done bool) {
-	l := r.route(kindRead, h, None)
-	if uring.Race || r.profile != nil || l.untaken.Load() >= burst || r.following.Load() || r.closing.Load() || !h.get() {
+	if uring.Race || r.profile != nil || r.following.Load() || r.closing.Load() || !h.get() {
 		return nil, 0, false
 	}
-	defer h.put()
+	a := r.atOnce.get()
+	if a.any(&r.lane) {
+		if n, ok := h.readNow(c); ok {
+			o, gen = a.put(&r.atOnce, n)
+		}
+	}
+	r.atOnce.local.Put(a)
+	h.put()
+	return o, gen, o != nil
+}
+
+// readNow reads what c asks for from the page cache, if that has all of it.
+func (h *handle) readNow(c *call) (n int, ok bool) {
 	off := c.off
 	if c.plain {
 		off = -1
@@ -63,27 +71,15 @@ func (r *Ring) cached(c *call, h *handle) (o *op, gen uint64, done bool) {
 	case errno == 0 && n > 0 && c.plain: // the file's position has moved; and a Read may be short
 	case errno == syscall.EAGAIN || errno == 0 && n != len(c.buf): // n may be the end of the file, or of what is cached
 		h.chill()
-		return nil, 0, false
+		return 0, false
 	case errno != 0:
 		h.cold.Store(never)
-		return nil, 0, false
+		return 0, false
 	}
 	if h.chilled.Load() != 0 {
 		h.chilled.Store(0)
 	}
-	l.sq.mu.Lock()
-	if l.sq.refusal != nil {
-		l.sq.mu.Unlock()
-		return nil, 0, false
-	}
-	o = l.newOp(false)
-	l.sq.instant++
-	l.sq.mu.Unlock()
-	o.kind, o.bits, o.fate, o.res = kindRead, 0, fateInstant, int32(n)
-	l.untaken.Add(1)
-	s := o.state.Load()
-	o.state.Store(s | isDone)
-	return o, s >> genShift, true
+	return n, true
 }
 
 // warm reports whether a read of h is worth a try.

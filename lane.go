@@ -41,7 +41,6 @@ type lane struct {
 	gone      atomic.Bool
 	edge      atomic.Uint32 // for the race detector: from publish to drain
 	overflows atomic.Uint64
-	untaken   atomic.Int32 // operations that ended without the ring and whose results nobody has taken
 
 	scheduler scheduler
 	relay     relay

@@ -97,9 +97,6 @@ func (l *lane) recycle(o *op) {
 	if o.fate&fateLost != 0 {
 		return // the kernel may still write to what it has pinned
 	}
-	if o.fate&fateInstant != 0 {
-		l.untaken.Add(-1)
-	}
 	if o.x != nil {
 		o.x.clear()
 		o.x.conn = nil

@@ -31,6 +31,7 @@ type Ring struct {
 	orphans   orphans
 	provided  provided // for the loops of Conns
 	memories  memories // Buffers
+	atOnce    atOnce
 	services  services // Listener.Serve
 	waits     waits    // of Conns
 	broke     atomic.Pointer[error]

@@ -25,6 +25,9 @@ func (r *Ring) Stats() Stats {
 		l.add(&s)
 	}
 	r.waits.count(&s)
+	n := r.atOnce.count()
+	s.Started += n
+	s.Completed += n
 	return s
 }
 
