@@ -30,6 +30,12 @@ func awake(all []chan struct{}) (s string) {
 	return s
 }
 
+// passInTime is pass of one that nobody finds slow, however slow the machine is.
+func (r *relay) passInTime() bool {
+	r.woken = time.Time{}
+	return r.pass()
+}
+
 func notUnderRace(t *testing.T) {
 	t.Helper()
 	if uring.Race {
@@ -54,7 +60,7 @@ func TestEachInARelayWakesTheNext(t *testing.T) {
 		if got := awake(all); got != fmt.Sprint(i) {
 			t.Errorf("in turn %d %q are awake", i, got)
 		}
-		if end := r.pass(); end != (i == 3) {
+		if end := r.passInTime(); end != (i == 3) {
 			t.Errorf("in turn %d it ended: %v", i, end)
 		}
 	}
@@ -80,14 +86,14 @@ func TestLineOfARelayIsJoinedInTheMiddle(t *testing.T) {
 			t.Errorf("in turn %d %q are awake, not %s", i, got, want)
 		}
 		if i < 6 {
-			r.pass()
+			r.passInTime()
 		}
 	}
 	for _, ch := range all[:4] {
 		r.wake(ch)
 	}
 	for i := range 10000 {
-		if r.pass() {
+		if r.passInTime() {
 			t.Fatal("it came to an end")
 		}
 		awake(all)
