@@ -475,10 +475,6 @@ func TestBadAddressesAreErrors(t *testing.T) {
 	}
 	defer peer.Close()
 	tcp, unix := c.(syscall.Conn), u.(syscall.Conn)
-	deaf := struct { // a listener that isn't one
-		net.Listener
-		syscall.Conn
-	}{l, tcp}
 	for _, st := range starters(s.r) {
 		to := func(c syscall.Conn, addr string) func() error {
 			return func() error { return st.connect(c, netip.MustParseAddrPort(addr)) }
@@ -492,11 +488,28 @@ func TestBadAddressesAreErrors(t *testing.T) {
 			{"IPv4 on a Unix socket", to(unix, "127.0.0.1:80"), syscall.EAFNOSUPPORT, []string{"connect", "127.0.0.1:80"}},
 			{"a file", to(s.file, "127.0.0.1:80"), syscall.ENOTSOCK, []string{"connect"}},
 			{"a connected one", to(peer.(syscall.Conn), l.Addr().String()), syscall.EISCONN, []string{"connect"}},
-			{"accept on what doesn't listen", func() error { return st.accept(deaf) }, syscall.EINVAL, []string{"accept"}},
 		} {
 			m.name = st.name + " " + m.name
 			m.check(t)
 		}
+		s.check(t, st.name)
+	}
+}
+
+func TestAcceptOnWhatDoesNotListenIsAnError(t *testing.T) {
+	s := newSanity(t)
+	l := stdListen(t, "tcp4")
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	deaf := struct { // a listener that isn't one
+		net.Listener
+		syscall.Conn
+	}{l, c.(syscall.Conn)}
+	for _, st := range starters(s.r) {
+		mistake{st.name, func() error { return st.accept(deaf) }, syscall.EINVAL, []string{"accept"}}.check(t)
 		s.check(t, st.name)
 	}
 }

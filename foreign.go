@@ -3,7 +3,6 @@ package rio
 import (
 	"errors"
 	"fmt"
-	"os"
 	"syscall"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
@@ -32,10 +31,13 @@ func (r *Ring) look(c *call, t *target) (err error) {
 			if err := t.raw.Control(func(uintptr) {}); err != nil {
 				return foreignError(name, err)
 			}
-			if c.kind == kindConnect {
-				return os.NewSyscallError(name, errors.ErrUnsupported)
+			if t.bounded, c.plain = bounded, socket; c.kind == kindConnect {
+				domain, err := k.Domain(t.file)
+				if err != nil {
+					return fmt.Errorf("rio: connect: %w", err)
+				}
+				return c.family(domain)
 			}
-			t.bounded, c.plain = bounded, socket
 			return nil
 		}
 	}

@@ -27,7 +27,7 @@ var notSimulated = []leftOut{
 	{"the simulation duplicates descriptors, which drops fcntl locks and needs some to be free", `TestFcntlLocks.*|TestForeignFilesKeepTheirLocks|TestOutOfDescriptors|` +
 		`TestLoggerHearsOfFewPlacesForLentDescriptors`},
 	{"pipes and sockets are simulated by what doesn't wait, which differs at their edges", `TestPipesIgnoreTheOffset|TestReadAtAndWriteAtOnSocketsIgnoreTheOffset|` +
-		`TestConnectConnects|TestBadAddressesAreErrors`},
+		`TestConnectConnects|TestBadAddressesAreErrors|TestAcceptOnWhatDoesNotListenIsAnError`},
 	{"transfers of 2 GiB", `TestHugeTransfers`},
 	{"New doesn't choose", `TestEnvironmentOverridesTheBackend`},
 }

@@ -27,7 +27,8 @@ var notPortable = []leftOut{
 	{"cached reads, O_DIRECT, fallocate are Linux's", `TestCachedReadsNeedNoEnter|TestBurstsOfCachedReadsGoTogether|TestAlignmentIsWhatDirectIONeeds|` +
 		`TestUnalignedDirectIOSaysWhatIsWrong|TestFallocateAllocatesAndPunchesHoles|TestBadNumbersAreErrors|TestOneChainTakesEveryOperationOnFiles|TestChainHasEveryOperation|` +
 		`TestProfileCountsEveryKind|TestFileOperationsOutliveTheThreadThatSubmittedThem|TestForeignSyncAndFallocateReachTheFileTheyWereGiven`},
-	{"Ring.Connect is unsupported", `TestConnect.*|TestRefusedConnectEndsItsChain|TestBadAddressesAreErrors|TestSendToNobodyIsEPIPEAndNoSignal`},
+	{"what says it is a listener is taken for one", `TestAcceptOnWhatDoesNotListenIsAnError`},
+	{"packages os and net have no MSG_NOSIGNAL", `TestSendToNobodyIsEPIPEAndNoSignal`},
 	{"packages os and net allocate, and wait on a goroutine each", `Test.*DoNotAllocate|Test.*DoesNotAllocate|TestPendingCallsHaveNoGoroutines|` +
 		`TestServeKeepsManyConnectionsApart`},
 	{"a RawConn waits on Go's poller, which the Ring doesn't count, and without its deadlines", `TestSyscallConnOfAConn|TestMethodsNeverSayECANCELED|` +

@@ -44,7 +44,14 @@ func Peername(fd int, s *Sockaddr) error {
 
 // Domain is the socket's address family (SO_DOMAIN).
 func Domain(fd int) (int, error) {
-	if Object(fd) != nil {
+	switch o := Object(fd).(type) {
+	case nil:
+	case interface{ Domain() (int, error) }:
+		return o.Domain()
+	default:
+		if _, socket := FileType(fd); !socket {
+			return 0, os.NewSyscallError("getsockopt", syscall.ENOTSOCK)
+		}
 		return 0, os.NewSyscallError("getsockopt", errors.ErrUnsupported)
 	}
 	return domain(fd)

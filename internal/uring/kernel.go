@@ -27,6 +27,8 @@ type Lender interface {
 	Lend(place uint32, f syscall.Conn) error
 	// Look says what has to be known of f before anything is begun on it; ok is false if its descriptor can be asked.
 	Look(f syscall.Conn) (bounded, socket, ok bool)
+	// Domain is the address family of the socket f (SO_DOMAIN).
+	Domain(f syscall.Conn) (int, error)
 }
 
 // Queues are a Ring's queues as its Kernel sees them. A Kernel serialises its calls.

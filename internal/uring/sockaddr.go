@@ -94,6 +94,12 @@ func (q *Request) SetPeer(a net.Addr) {
 	}
 }
 
+// Inet is where a connect goes to, and the index of its zone.
+func (q *Request) Inet() (ap netip.AddrPort, scope uint32) {
+	v := uintptr(q.Addr.v) - unsafe.Offsetof(Sockaddr{}.buf)
+	return (*(**Sockaddr)(unsafe.Pointer(&v))).Inet()
+}
+
 // Inet returns an AF_INET or AF_INET6 address and the index of its zone.
 func (s *Sockaddr) Inet() (ap netip.AddrPort, scope uint32) {
 	port := binary.BigEndian.Uint16(s.buf[2:])

@@ -33,7 +33,7 @@ func (c *Conn) SyscallConn() (syscall.RawConn, error) {
 
 // SocketType is SO_TYPE, in Linux's numbers.
 func (c *Conn) SocketType() int {
-	switch c.LocalAddr().Network() {
+	switch c.Conn.LocalAddr().Network() {
 	case "tcp", "unix":
 		return uring.SockStream
 	case "unixpacket":
@@ -41,6 +41,27 @@ func (c *Conn) SocketType() int {
 	}
 	return uring.SockDgram
 }
+
+// RemoteAddr is the peer's address, also if the socket was connected after package net had it.
+func (c *Conn) RemoteAddr() net.Addr {
+	if a := c.Conn.RemoteAddr(); a != nil {
+		return a
+	}
+	return name(c.Conn, true)
+}
+
+// LocalAddr is the own one, likewise.
+func (c *Conn) LocalAddr() net.Addr {
+	if c.Conn.RemoteAddr() == nil {
+		if a := name(c.Conn, false); a != nil {
+			return a
+		}
+	}
+	return c.Conn.LocalAddr()
+}
+
+// Domain is SO_DOMAIN, in Linux's numbers.
+func (c *Conn) Domain() (int, error) { return family(c.Conn) }
 
 // Shutdown ends one direction.
 func (c *Conn) Shutdown(write bool) error {

@@ -97,6 +97,9 @@ func foreign(f syscall.Conn) target {
 	return nil
 }
 
+// Domain is f's address family, in Linux's numbers.
+func (k *kernel) Domain(f syscall.Conn) (int, error) { return family(f) }
+
 // Look says what has to be known of f before anything is begun on it; ok is false if its descriptor can be asked.
 func (k *kernel) Look(f syscall.Conn) (bounds, socket, ok bool) {
 	if !k.portable {

@@ -96,6 +96,9 @@ func newStream(rw io.ReadWriter, d deadlines) *stream {
 			return receive(r, rw.Read)
 		}},
 		out: direction{deadline: d.SetWriteDeadline, do: func(r *request) (int32, error) {
+			if r.Op == uring.OpConnect {
+				return 0, connect(rw, r)
+			}
 			if r.Op == uring.OpSend && r.OpFlags&uring.DontWait != 0 {
 				d.SetWriteDeadline(time.Now().Add(atOnce))
 				defer d.SetWriteDeadline(time.Time{})
@@ -118,6 +121,12 @@ func (s *stream) begin(r *request) {
 	case uring.OpRead, uring.OpReadv, uring.OpRecv:
 		s.in.begin(r)
 	case uring.OpWrite, uring.OpWritev, uring.OpSend:
+		s.out.begin(r)
+	case uring.OpConnect:
+		if s.out.deadline == nil { // nobody could end it
+			r.k.complete(r, -int32(syscall.EOPNOTSUPP))
+			return
+		}
 		s.out.begin(r)
 	default:
 		r.k.complete(r, -int32(syscall.EINVAL))
