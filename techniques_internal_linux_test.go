@@ -1,6 +1,7 @@
 package rio
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -49,7 +50,7 @@ func ringFor(b *testing.B) *Ring {
 	return r
 }
 
-// One kernel ring is one lock: several share the work of goroutines on several Ps.
+// One kernel ring is one lock: several share the work of goroutines that submit many operations each, on several Ps.
 func BenchmarkWorthSideLanes(b *testing.B) {
 	for _, with := range []string{"with", "without"} {
 		b.Run(with, func(b *testing.B) {
@@ -57,8 +58,89 @@ func BenchmarkWorthSideLanes(b *testing.B) {
 			if with == "without" {
 				r.side.most = 0
 			}
-			worth(b, r, 64, func(int) { r.Nop().Wait() })
+			var started [2][64]Completion[struct{}]
+			worth(b, r, len(started), func(g int) {
+				for i := range started[g] {
+					started[g][i] = r.Nop()
+				}
+				for _, c := range started[g] {
+					c.Wait()
+				}
+			})
 		})
+	}
+}
+
+// Waiters that wake each other stay on one thread, and submit together. Without that all are woken at once.
+func BenchmarkWorthRelay(b *testing.B) {
+	for _, op := range []string{"nop", "direct"} {
+		for _, with := range []string{"with", "without"} {
+			b.Run(with+"/"+op, func(b *testing.B) {
+				r := ringFor(b)
+				r.side.most = 0
+				if with == "without" {
+					r.relay.wide = 1 << 62
+				}
+				if op == "nop" {
+					worth(b, r, 64, func(int) { r.Nop().Wait() })
+					return
+				}
+				f, blocks := deviceFile(b, r, 4096)
+				var bufs [64][]byte
+				for i := range bufs {
+					bufs[i] = Aligned(4096, 0)
+				}
+				worth(b, r, 64, func(g int) {
+					if n, err := r.ReadAt(f, bufs[g], rand.Int64N(blocks)*4096).Wait(); n != 4096 {
+						b.Error(n, err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// deviceFile is a file of so large blocks that is read without the page cache.
+func deviceFile(b *testing.B, r *Ring, block int) (f *File, blocks int64) {
+	const size = 64 << 20
+	name := filepath.Join(b.TempDir(), "data")
+	if err := os.WriteFile(name, make([]byte, size), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	f, err := r.OpenFile(name, os.O_RDWR|O_DIRECT, 0)
+	if err != nil {
+		b.Skip(err)
+	}
+	b.Cleanup(func() { f.Close() })
+	if err := f.Sync(); err != nil {
+		b.Fatal(err)
+	}
+	return f, size / int64(block)
+}
+
+// The kernel holds the pages of Buffers, which are of huge pages; those that Aligned makes it looks up each time.
+func BenchmarkWorthBuffers(b *testing.B) {
+	for _, size := range []int{4 << 10, 64 << 10, 1 << 20} {
+		for _, with := range []string{"with", "without"} {
+			b.Run(fmt.Sprintf("%s/%dKiB", with, size>>10), func(b *testing.B) {
+				r := ringFor(b)
+				f, blocks := deviceFile(b, r, size)
+				bufs, err := r.Buffers(16, size)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if with == "without" {
+					for i := range bufs {
+						bufs[i] = Aligned(size, 0)
+					}
+				}
+				worth(b, r, 16, func(g int) {
+					if n, err := r.ReadAt(f, bufs[g], rand.Int64N(blocks)*int64(size)).Wait(); n != size {
+						b.Error(n, err)
+					}
+				})
+			})
+		}
 	}
 }
 
