@@ -286,6 +286,37 @@ func ExampleConfig() {
 	// 0 of 128 places in use
 }
 
+// Buffers for O_DIRECT that the kernel knows: a pool of them, made once.
+func ExampleRing_Buffers() {
+	ring, err := rio.New(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ring.Close()
+
+	f, err := ring.OpenFile(os.TempDir()+"/rio-buffers", os.O_RDWR|os.O_CREATE|os.O_TRUNC|rio.O_DIRECT, 0o600)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+
+	pool, err := ring.Buffers(16, 64<<10)
+	if err != nil {
+		log.Fatal(err)
+	}
+	copy(pool[0], "sixty-four kibibytes")
+	if _, err := ring.WriteAt(f, pool[0], 0).Wait(); err != nil { // IORING_OP_WRITE_FIXED
+		log.Fatal(err)
+	}
+	n, err := ring.ReadAt(f, pool[1], 0).Wait()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%d bytes: %s\n", n, pool[1][:20])
+	// Output: 65536 bytes: sixty-four kibibytes
+}
+
 // O_DIRECT bypasses the page cache: buffers, offsets and lengths have to be aligned.
 func ExampleAligned() {
 	ring, err := rio.New(nil)

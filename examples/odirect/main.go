@@ -86,9 +86,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 
 // writeAndRead keeps depth chunks in flight: it finishes the oldest before it starts another in its place.
 func writeAndRead(ctx context.Context, ring *rio.Ring, f *rio.File, chunks int64, depth int, progress func(int64)) error {
+	bufs, err := ring.Buffers(2*depth, chunk)
+	if err != nil {
+		return err
+	}
 	slots := make([]slot, depth)
 	for i := range slots {
-		slots[i].out, slots[i].in = rio.Aligned(chunk, 0), rio.Aligned(chunk, 0)
+		slots[i].out, slots[i].in = bufs[2*i], bufs[2*i+1]
 	}
 	defer progress(chunks)
 	for i := range chunks + int64(depth) {
