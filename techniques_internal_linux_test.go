@@ -188,11 +188,18 @@ func BenchmarkWorthCachedReads(b *testing.B) {
 	}
 }
 
-// A Conn sends without the ring, if there are several Ps: 64 pairs that throw a message to and fro.
+// A Conn sends at once what can be, and waits on Go's poller: 64 pairs that throw a message to and fro, with that or by way of
+// the ring.
 func BenchmarkWorthInstantSends(b *testing.B) {
 	for _, with := range []string{"with", "without"} {
 		b.Run(with, func(b *testing.B) {
 			r := ringFor(b)
+			send := func(c *Conn, p []byte) { c.Write(p) }
+			recv := func(c *Conn, p []byte) (int, error) { return c.Read(p) }
+			if with == "without" {
+				send = func(c *Conn, p []byte) { r.Send(c, p).Wait() }
+				recv = func(c *Conn, p []byte) (int, error) { return r.Recv(c, p).Wait() }
+			}
 			var near, far [64]*Conn
 			for i := range near {
 				fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -207,11 +214,11 @@ func BenchmarkWorthInstantSends(b *testing.B) {
 				go func() {
 					var p [128]byte
 					for {
-						n, err := far[i].Read(p[:])
-						if err != nil {
+						n, err := recv(far[i], p[:])
+						if n == 0 || err != nil {
 							return
 						}
-						far[i].Write(p[:n])
+						send(far[i], p[:n])
 					}
 				}()
 			}
@@ -221,14 +228,10 @@ func BenchmarkWorthInstantSends(b *testing.B) {
 					far[i].Close()
 				}
 			}()
-			r.procs.Store(2)
-			if with == "without" {
-				r.procs.Store(1)
-			}
 			var bufs [64][128]byte
 			worth(b, r, 64, func(g int) {
-				near[g].Write(bufs[g][:])
-				near[g].Read(bufs[g][:])
+				send(near[g], bufs[g][:])
+				recv(near[g], bufs[g][:])
 			})
 		})
 	}
