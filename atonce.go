@@ -49,7 +49,7 @@ func (r *results) any(l *lane) bool {
 	for range burst {
 		o := r.ops[r.next]
 		if o == nil || o.gen() >= lastGen || r.missed >= forgotten {
-			r.ops[r.next] = &op{lane: l, kind: kindRead, fate: fateInstant}
+			r.ops[r.next] = &op{lane: l, kind: kindRead}
 			r.missed = 0
 			return true
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -74,7 +75,7 @@ func TestBuffersBeginWithAPageAndLieApart(t *testing.T) {
 
 func TestBadBuffersAreErrors(t *testing.T) {
 	r := newRing(t, nil)
-	for _, c := range [][2]int{{-1, 1}, {1, -1}, {1, 1 << 62}, {1 << 62, 1}, {1 << 31, 1 << 31}} {
+	for _, c := range [][2]int{{-1, 1}, {1, -1}, {1, math.MaxInt}, {math.MaxInt, 1}, {math.MaxInt >> 1, math.MaxInt >> 1}, {math.MaxInt / 4096, 4096}} {
 		if bufs, err := r.Buffers(c[0], c[1]); bufs != nil || !errors.Is(err, syscall.EINVAL) || !strings.Contains(err.Error(), "Buffers") {
 			t.Errorf("%d of %d: %d buffers, %v", c[0], c[1], len(bufs), err)
 		}

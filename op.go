@@ -90,7 +90,6 @@ const (
 	fateAbsorb                       // the one before it is started again: its ECANCELED doesn't count
 	fateOrdered                      // it follows others: its end is theirs too
 	fateLost                         // the ring broke while the kernel had it
-	fateInstant                      // it has ended without the ring
 	fateSocket                       // its handle is a socket's
 	fateMisaligned                   // that is why it has failed
 )

@@ -51,7 +51,7 @@ func (r *relay) wake(ch chan struct{}) {
 	case r.wide > 0:
 		r.wide--
 	case r.active.Load():
-		r.push(ch, math.MaxInt32)
+		r.push(ch, last)
 		r.mu.Unlock()
 		return
 	default:
@@ -76,13 +76,20 @@ func (r *relay) join(ch chan struct{}, behind int) bool {
 	return true
 }
 
+// last is behind all.
+const last = math.MaxInt
+
 // push puts ch into the line, behind at most so many. Under mu.
 func (r *relay) push(ch chan struct{}, behind int) {
 	if len(r.line) == cap(r.line) && r.head >= len(r.line)/2 {
 		r.line = slices.Delete(r.line, 0, r.head) // it may never be empty
 		r.head = 0
 	}
-	r.line = slices.Insert(r.line, min(r.head+behind, len(r.line)), ch)
+	at := len(r.line)
+	if behind < at-r.head {
+		at = r.head + behind
+	}
+	r.line = slices.Insert(r.line, at, ch)
 }
 
 // pass wakes the next; if there is none, it reports that the relay has come to its end.

@@ -1,6 +1,7 @@
 package rio
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -169,6 +170,37 @@ func TestRelayForgetsNobody(t *testing.T) {
 	within(t, "all are woken", all.Wait)
 	if r.active.Load() || r.head != len(r.line) {
 		t.Errorf("active %v, %d in line", r.active.Load(), len(r.line)-r.head)
+	}
+}
+
+// A leader whose context has ended doesn't wait for its turn, which may come again and again; nor do two leaders, who would
+// pass a relay to each other and never wait in the kernel.
+func TestLeaderDoesNotStandInLineForNothing(t *testing.T) {
+	firstLaneOnly(t)
+	notUnderRace(t)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, c := range map[string]struct {
+		ctx     context.Context
+		leaders int32
+	}{"its context has ended": {ended, 1}, "there are two": {nil, 2}} {
+		r := openRing(t, &Config{Depth: 4})
+		p, w := pipeOn(t, r)
+		read := r.ReadAt(p, make([]byte, 1), 0)
+		r.flush()
+		all := sleepers(1)
+		r.relay.wake(all[0]) // who doesn't pass
+		r.leaders.Store(c.leaders)
+		within(t, name, func() { r.lead(read.o, c.ctx) })
+		if n := r.leaders.Load(); n != c.leaders-1 {
+			t.Errorf("%s: %d leaders", name, n)
+		}
+		r.leaders.Store(0)
+		r.passOn()
+		w.Write([]byte("x"))
+		if n, err := read.Wait(); n != 1 || err != nil {
+			t.Error(name, n, err)
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package rio
 
 import (
-	"math"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -35,18 +34,18 @@ const (
 // gains reports whether it paid to yield lately, or whether to try.
 func (s *scheduler) gains(l *lane) bool { return s.gain.Load() > 0 || l.flushed.Load()%probe == 0 }
 
-// yield lets others run: those in l's relay, if the caller has claimed o, or whatever is runnable. inTurn says that it was
-// woken by the relay, and has to pass on.
-func (s *scheduler) yield(l *lane, o *op) (inTurn bool) {
+// yield lets others run: so many of l's relay, if there is an o, which the caller has claimed, or whatever is runnable. inTurn
+// says that it was woken by the relay, and has to pass on.
+func (s *scheduler) yield(l *lane, o *op, behind int) (inTurn bool) {
 	if n := s.shy.Load(); n > 0 {
 		s.shy.Store(n - 1)
 		return false
 	}
 	before := l.flushed.Load()
 	if before%sample == 0 || s.slow.Load() > 0 {
-		inTurn = s.timed(l, o)
+		inTurn = s.timed(l, o, behind)
 	} else {
-		inTurn = l.letRun(o)
+		inTurn = l.letRun(o, behind)
 	}
 	submitted := l.flushed.Load() - before
 	switch n := s.gain.Load(); {
@@ -60,17 +59,9 @@ func (s *scheduler) yield(l *lane, o *op) (inTurn bool) {
 	return inTurn
 }
 
-// feed is how many of those who use files a leader lets run before it submits what they have started: a device is idle meanwhile.
-const feed = 2 * eager
-
 // letRun is yield without its lessons.
-func (l *lane) letRun(o *op) (inTurn bool) {
+func (l *lane) letRun(o *op, behind int) (inTurn bool) {
 	if o != nil && l.relay.active.Load() {
-		behind := math.MaxInt32
-		switch o.kind {
-		case kindRead, kindWrite, kindReadv, kindWritev:
-			behind = feed
-		}
 		if l.wakeable(o); l.relay.join(o.wake, behind) {
 			<-o.wake
 			return true
@@ -81,9 +72,9 @@ func (l *lane) letRun(o *op) (inTurn bool) {
 }
 
 // timed yields and looks at the clock, which costs as much as the rest.
-func (s *scheduler) timed(l *lane, o *op) (inTurn bool) {
+func (s *scheduler) timed(l *lane, o *op, behind int) (inTurn bool) {
 	before, began := l.writtenSQEs(), time.Now()
-	inTurn = l.letRun(o)
+	inTurn = l.letRun(o, behind)
 	took, queued := time.Since(began), l.writtenSQEs()-before
 	if took > patient && took/time.Duration(queued+1) > stranger {
 		if n := s.slow.Load() + 1; n < enough {

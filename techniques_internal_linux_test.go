@@ -2,6 +2,7 @@ package rio
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -79,7 +80,7 @@ func BenchmarkWorthRelay(b *testing.B) {
 				r := ringFor(b)
 				r.side.most = 0
 				if with == "without" {
-					r.relay.wide = 1 << 62
+					r.relay.wide = math.MaxInt
 				}
 				if op == "nop" {
 					worth(b, r, 64, func(int) { r.Nop().Wait() })

@@ -23,7 +23,7 @@ func (l *lane) await(o *op, ctx context.Context) bool {
 		l.help(o, o.gen())
 	case l.yielding.Load(): // the leader submits it, when all of these are there
 	case l.leaders.Load() > 0:
-		if l.scheduler.yield(l, o) {
+		if l.scheduler.yield(l, o, last) {
 			l.passOn()
 		}
 		l.help(o, o.gen())
@@ -48,7 +48,7 @@ func (l *lane) help(o *op, gen uint64) {
 		if o.over(gen) || l.submitting() == 0 {
 			return
 		}
-		l.scheduler.yield(l, nil) // what somebody is submitting just now may end there and then
+		l.scheduler.yield(l, nil, 0) // what somebody is submitting just now may end there and then
 		l.reap()
 	}
 }
@@ -83,9 +83,9 @@ func (l *lane) lead(o *op, ctx context.Context) {
 	}
 	var p patience
 	for some := true; ; {
-		for some && l.shared() && !o.isDone() {
+		for some && l.shared() && !o.isDone() && (ctx == nil || ctx.Err() == nil) {
 			l.yielding.Store(true)
-			inTurn := l.scheduler.yield(l, o)
+			inTurn := l.scheduler.yield(l, l.lone(o), o.feed())
 			l.yielding.Store(false)
 			l.flush()
 			l.reap()
@@ -93,6 +93,9 @@ func (l *lane) lead(o *op, ctx context.Context) {
 				break
 			}
 			l.passOn() // not before: while it submits nobody has to run elsewhere
+		}
+		if l.heldBack.Load() {
+			l.flush() // it may be o itself
 		}
 		if o.isDone() || o.isHandedOver() || ctx != nil && ctx.Err() != nil || !l.use() {
 			break
@@ -112,6 +115,23 @@ func (l *lane) lead(o *op, ctx context.Context) {
 	if l.leaders.Add(-1) == 0 && !l.relay.active.Load() {
 		l.entrust()
 	}
+}
+
+// lone is o if there is one leader: two would pass a relay to each other, and never wait.
+func (l *lane) lone(o *op) *op {
+	if l.leaders.Load() > 1 {
+		return nil
+	}
+	return o
+}
+
+// feed is behind how many others its leader submits what they have started: a device is idle meanwhile.
+func (o *op) feed() int {
+	switch o.kind {
+	case kindRead, kindWrite, kindReadv, kindWritev:
+		return 2 * eager
+	}
+	return last
 }
 
 // entrust has the reaper see to those who rely on somebody, if there is no leader.

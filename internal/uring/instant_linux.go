@@ -7,8 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// few is how many bytes at most are moved without telling the runtime that it is a system call (RawSyscall6): nothing is waited
-// for in here, copying so many takes no longer than a Go program's own copies do, and telling costs more than that gains.
+// few is how many bytes at most are moved without telling the runtime that it is a system call (RawSyscall6): no device and no
+// peer is waited for in here, copying so many takes no longer than a Go program's own copies do, and telling costs more than
+// that gains. Memory that has to be fetched first, a mapped file's, holds the P meanwhile, as it does when Go code touches it.
 const few = 64 << 10
 
 // SendNow sends what of p can be sent at once (sendto(2), MSG_DONTWAIT), EAGAIN if nothing. p is not empty.
