@@ -207,7 +207,7 @@ func TestATerminalHasOneLineThatIsRewritten(t *testing.T) {
 // Every row but the long ones has to come through, with figures for rio.
 func TestEveryQuickRowHasFiguresForRio(t *testing.T) {
 	report, _, out := runBench(t, "-rounds", "1", "-run", "nop|cached|direct|write|log|echo/64/")
-	if len(report.Rows) != 15 {
+	if len(report.Rows) != 16 {
 		t.Errorf("%d rows", len(report.Rows))
 	}
 	for _, row := range report.Rows {
