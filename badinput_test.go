@@ -498,16 +498,11 @@ func TestBadAddressesAreErrors(t *testing.T) {
 
 func TestAcceptOnWhatDoesNotListenIsAnError(t *testing.T) {
 	s := newSanity(t)
-	l := stdListen(t, "tcp4")
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c, _ := tcpPair(t)
 	deaf := struct { // a listener that isn't one
 		net.Listener
 		syscall.Conn
-	}{l, c.(syscall.Conn)}
+	}{stdListen(t, "tcp4"), c.(syscall.Conn)}
 	for _, st := range starters(s.r) {
 		mistake{st.name, func() error { return st.accept(deaf) }, syscall.EINVAL, []string{"accept"}}.check(t)
 		s.check(t, st.name)

@@ -3,7 +3,6 @@
 package threads
 
 import (
-	"errors"
 	"net"
 	"os"
 	"syscall"
@@ -30,11 +29,7 @@ func family(f any) (domain int, err error) {
 
 // connect is connect(2) of the socket f, which waits on Go's poller if it doesn't block.
 func connect(f any, r *request) error {
-	c, ok := f.(syscall.Conn)
-	if !ok {
-		return syscall.ENOTSOCK
-	}
-	raw, err := c.SyscallConn()
+	raw, err := rawOf(f)
 	if err != nil {
 		return err
 	}
@@ -107,11 +102,7 @@ func name(c net.Conn, peer bool) (a net.Addr) {
 
 // control calls do while f's descriptor stays open.
 func control(f any, do func(fd int) error) error {
-	c, ok := f.(syscall.Conn)
-	if !ok {
-		return errors.ErrUnsupported
-	}
-	raw, err := c.SyscallConn()
+	raw, err := rawOf(f)
 	if err != nil {
 		return err
 	}
@@ -120,4 +111,11 @@ func control(f any, do func(fd int) error) error {
 		return err
 	}
 	return inner
+}
+
+func rawOf(f any) (syscall.RawConn, error) {
+	if c, ok := f.(syscall.Conn); ok {
+		return c.SyscallConn()
+	}
+	return nil, syscall.ENOTSOCK
 }
