@@ -3,52 +3,92 @@ package rio
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/seed-9c58b644/rio/internal/hook"
 )
 
-// Without a sweeper nothing is submitted but by who waits, or who starts the sixteenth operation on a device.
-func TestADeviceBeginsBeforeSomebodyWaits(t *testing.T) {
+// Without a sweeper nothing is submitted but by who waits, or who starts the last of enough operations on a device: few if it
+// has nothing to do, as many as it has, and sixteen at last. Nobody reads the completions here, so that it has all of them.
+func TestADeviceThatHasRunDryBeginsSoon(t *testing.T) {
 	firstLaneOnly(t)
+	r, f := unsweptFile(t, O_DIRECT)
+	read := func(n int) (began []int) {
+		var started []Completion[int]
+		for i := range n {
+			started = append(started, r.ReadAt(f, Aligned(4096, 0), 0))
+			if r.k.SQ.Pending() == 0 {
+				began = append(began, i+1)
+			}
+		}
+		for _, c := range started {
+			if n, err := c.Wait(); n != 4096 || err != nil {
+				t.Error(n, err)
+			}
+		}
+		return began
+	}
+	if began, want := read(3*eager), []int{4, 8, 16, 32, 48}; !slices.Equal(began, want) {
+		t.Errorf("everything was submitted after %d operations, not after %d", began, want)
+	}
+	r.lock() // who has read the last completions has said so by then
+	r.unlock()
+	if began := read(few); !slices.Equal(began, []int{few}) {
+		t.Errorf("when all was done, everything was submitted after %d operations, not after %d", began, few)
+	}
+}
+
+// unsweptFile is a file of 64 KiB on a ring without a sweeper.
+func unsweptFile(t *testing.T, flag int) (*Ring, *File) {
+	t.Helper()
 	r, err := newOn(&Config{Backend: IOUring}, hook.Kernel{Manual: true})
 	if err != nil {
 		t.Skip(err)
 	}
-	defer r.Close()
+	t.Cleanup(func() { r.Close() })
 	name := filepath.Join(t.TempDir(), "f")
 	if err := os.WriteFile(name, make([]byte, 1<<16), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	f, err := r.OpenFile(name, os.O_RDWR|flag, 0)
+	if err != nil {
+		t.Skip(err) // no O_DIRECT here
+	}
+	t.Cleanup(func() { f.Close() })
+	return r, f
+}
+
+// What others may still have to say is waited for, and only devices are fed.
+func TestADeviceBeginsBeforeSomebodyWaits(t *testing.T) {
+	firstLaneOnly(t)
 	for _, c := range []struct {
-		flag    int
-		ord     Ordering
-		pending uint32 // after the sixteenth
+		flag            int
+		ord             Ordering
+		before, pending uint32 // before the last one, and after it
 	}{
-		{O_DIRECT, None, 0},
-		{O_DIRECT, Link, eager + 1}, // somebody may have more to say
-		{0, None, eager},
+		{O_DIRECT, None, few - 1, 0},
+		{O_DIRECT, Link, few - 1, few + 1}, // somebody may have more to say
+		{0, None, few - 1, few},
+		{0, None, eager - 1, eager},
 	} {
+		r, f := unsweptFile(t, c.flag)
 		if c.ord == Link && !r.k.Links() {
 			continue // this kernel is not trusted with links: nothing is held back
-		}
-		f, err := r.OpenFile(name, os.O_RDWR|c.flag, 0)
-		if err != nil {
-			t.Skip(err) // no O_DIRECT here
 		}
 		var started []Completion[int]
 		start := func(ord Ordering) {
 			started = append(started, r.WriteAt(f, Aligned(4096, 0), int64(len(started))*4096, ord))
 		}
-		for range eager - 1 {
+		for range c.before {
 			start(None)
 		}
-		if n := r.k.SQ.Pending(); n != eager-1 {
-			t.Errorf("flags %#x: %d of %d are pending", c.flag, n, eager-1)
+		if n := r.k.SQ.Pending(); n != c.before {
+			t.Errorf("flags %#x: %d of %d are pending", c.flag, n, c.before)
 		}
 		if c.ord == Link {
 			start(Link)
-			if n := r.k.SQ.Pending(); n != eager-1 {
+			if n := r.k.SQ.Pending(); n != c.before {
 				t.Errorf("%d are pending: what waits for its successor was let go, or those before it", n)
 			}
 		}
@@ -61,6 +101,5 @@ func TestADeviceBeginsBeforeSomebodyWaits(t *testing.T) {
 				t.Error(n, err)
 			}
 		}
-		f.Close()
 	}
 }

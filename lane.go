@@ -26,6 +26,7 @@ type lane struct {
 	returned atomic.Pointer[op] // loose ops whose results have been taken
 
 	flushed  atomic.Uint32 // up to where somebody has undertaken to submit
+	landed   atomic.Uint64 // cq.completed, for who hasn't got its lock
 	heldBack atomic.Bool   // something is not published yet
 	crowded  atomic.Bool   // because it found no room
 	todo     atomic.Bool   // follow has something to do
@@ -106,6 +107,7 @@ func (l *lane) unuse(enters int) { l.calls.Add(uint64(enters)<<callShift - 1) }
 func (l *lane) cqUnlock() {
 	if n := l.cq.freed; n > 0 {
 		l.cq.freed = 0
+		l.landed.Store(l.cq.completed)
 		l.ring.tickets.put(n)
 	}
 	w := &l.cq.work

@@ -66,7 +66,7 @@ func (l *lane) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err
 	o = l.prepare(c, h)
 	gen = uint64(o.born)
 	l.place(o, ord, c.quiet || c.alone)
-	due := h != nil && h.direct && l.k.SQ.Claimed()-l.flushed.Load() >= eager && !l.heldBack.Load() && !l.yielding.Load()
+	due := h != nil && h.direct && l.due()
 	l.sq.mu.Unlock()
 	l.started()
 	if due {
@@ -76,8 +76,19 @@ func (l *lane) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err
 }
 
 // eager is how many operations on a device are queued before they are submitted, though nobody waits yet: it may as well
-// begin, and has them more evenly then. While a leader lets others run, it is about to submit what they start.
-const eager = 16
+// begin, and has them more evenly then. Where the kernel has fewer than that, as many as it has are enough, but not fewer than
+// few: a device that has run dry begins soon, and one that is busy costs no more calls.
+const eager, few = 16, 4
+
+// due reports whether to submit what is queued for a device now. Not while a leader lets others run: it is about to submit
+// what they start. Under sq.mu.
+func (l *lane) due() bool {
+	queued := uint64(l.k.SQ.Claimed() - l.flushed.Load())
+	if queued < few || l.heldBack.Load() || l.yielding.Load() {
+		return false
+	}
+	return queued >= eager || 2*queued >= l.sq.started-l.landed.Load()
+}
 
 // place puts o among what was started before it. alone says that it is nobody's successor. Under sq.mu.
 func (l *lane) place(o *op, ord Ordering, alone bool) {
