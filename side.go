@@ -41,7 +41,7 @@ func (s *sideLanes) init(kc uring.Config, backend Backend) {
 		s.most = maxLanes - 1
 	}
 	s.config = kc
-	s.config.Files = 0
+	s.config.Files, s.config.Coop = 0, false // who opens one has several Ps
 }
 
 // lanes are all of r's.

@@ -36,7 +36,7 @@ var setups = []struct {
 	{"CLAMP", 4, uring.SetupClamp, "", ""},
 	{"R_DISABLED", 6, uring.SetupRDisabled, "rings are restricted to the opcodes below", "they can do whatever the kernel can"},
 	{"SUBMIT_ALL", 7, uring.SetupSubmitAll, "Link and Chain are the kernel's", "linked operations go one by one"},
-	{"COOP_TASKRUN", 8, uring.SetupCoopTaskrun, "Serve, where there is no DEFER_TASKRUN", "completions interrupt Serve's threads"},
+	{"COOP_TASKRUN", 8, uring.SetupCoopTaskrun, "New with one P; Serve, where there is no DEFER_TASKRUN", "completions interrupt threads"},
 	{"TASKRUN_FLAG", 9, uring.SetupCoopTaskrun | uring.SetupTaskrunFlag, "", ""},
 	{"SQE128", 10, uring.SetupSQE128, "", ""},
 	{"CQE32", 11, uring.SetupCQE32, "", ""},

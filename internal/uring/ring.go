@@ -18,6 +18,7 @@ type Config struct {
 	Wait      time.Duration // how long Ring.Wait may block
 	Files     int           // size of the table of registered files
 	Free      bool          // the ring may do whatever the kernel can, not only what this library does
+	Coop      bool          // completions needn't interrupt the thread that began them (IORING_SETUP_COOP_TASKRUN, from 5.19)
 	Event     io.ReadCloser // what another ring has for an eventfd, to share, and whose it stays; nil: one of its own
 
 	Kernel func(*Queues) Kernel // makes what stands in for Linux; nil: Linux

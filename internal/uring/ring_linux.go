@@ -34,12 +34,25 @@ func openOS(c Config) (*Ring, error) {
 	return r, nil
 }
 
+// setups are what a ring is asked to be, from the newest kernels to the oldest.
+var setups = []uint32{
+	SetupRDisabled | SetupSubmitAll | SetupNoSQArray | SetupCoopTaskrun,
+	SetupRDisabled | SetupSubmitAll | SetupNoSQArray,
+	SetupRDisabled | SetupSubmitAll | SetupCoopTaskrun,
+	SetupRDisabled | SetupSubmitAll,
+	SetupRDisabled,
+	0,
+}
+
 // setup asks for what newer kernels have and older ones refuse, and does without where it must. 6.16 to 7.1 charge the
 // ring's memory to the user and give it back late, so ENOMEM may pass.
 func (r *Ring) setup(c *Config, p *params) error {
 	asked := *p
 	wait := time.Millisecond
-	for _, extra := range []uint32{SetupRDisabled | SetupSubmitAll | SetupNoSQArray, SetupRDisabled | SetupSubmitAll, SetupRDisabled, 0} {
+	for _, extra := range setups {
+		if extra&SetupCoopTaskrun != 0 && !c.Coop {
+			continue
+		}
 		for {
 			*p = asked
 			p.flags |= extra

@@ -1,0 +1,208 @@
+package rio
+
+import (
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// withProcs has so many Ps until the test ends.
+func withProcs(t testing.TB, n int) {
+	t.Helper()
+	before := runtime.GOMAXPROCS(n)
+	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
+}
+
+// canCoop skips where the kernel knows no IORING_SETUP_COOP_TASKRUN.
+func canCoop(t testing.TB) {
+	t.Helper()
+	k, err := uring.Open(uring.Config{Entries: 8, CQEntries: 16, Flags: uring.SetupCoopTaskrun})
+	if err != nil {
+		t.Skip(err)
+	}
+	k.Close()
+}
+
+// With one P a completion interrupts nobody: whoever it is for can't run before the goroutine that does. With several, and
+// where the caller wants other things of the kernel, it does.
+func TestCompletionsInterruptOnlyWhereThatHelps(t *testing.T) {
+	firstLaneOnly(t)
+	canCoop(t)
+	for _, c := range []struct {
+		procs int
+		cfg   Config
+		coop  bool
+	}{
+		{1, Config{}, true},
+		{2, Config{}, false},
+		{1, Config{SQPoll: true}, false},
+		{1, Config{SetupFlags: uring.SetupClamp}, false},
+	} {
+		withProcs(t, c.procs)
+		r, err := New(&c.cfg)
+		if err != nil {
+			t.Fatal(c, err)
+		}
+		if _, err := r.Nop().Wait(); err != nil {
+			t.Error(c, err)
+		}
+		if coop := r.k.Flags&uring.SetupCoopTaskrun != 0; coop != c.coop {
+			t.Errorf("%d Ps, %+v: COOP_TASKRUN is %v", c.procs, c.cfg, coop)
+		}
+		if !r.k.Links() && c.coop {
+			t.Error("a kernel with COOP_TASKRUN, and without SUBMIT_ALL")
+		}
+		if c.coop {
+			r.widen(2)
+			for l := range r.lanes() {
+				if first := l == &r.lane; (l.k.Flags&uring.SetupCoopTaskrun != 0) != first {
+					t.Errorf("first lane: %v: flags %#x", first, l.k.Flags)
+				}
+			}
+		}
+		r.Close()
+	}
+}
+
+// socketsOf are two Conns that are connected.
+func socketsOf(t *testing.T, r *Ring) (a, b *Conn) {
+	t.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range []**Conn{&a, &b} {
+		if *c, err = r.NewConn(os.NewFile(uintptr(fds[i]), "socket")); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { (*c).Close() })
+	}
+	return a, b
+}
+
+// A Ring that was made with one P may get more. Then the thread that has begun an operation may compute while another waits
+// for that: it has its result at the next tick.
+func TestACompletionNeedsNoCallOfItsThread(t *testing.T) {
+	firstLaneOnly(t)
+	canCoop(t)
+	withProcs(t, 1)
+	r, err := New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	withProcs(t, 2)
+	a, b := socketsOf(t, r)
+	var stop atomic.Bool
+	var computing sync.WaitGroup
+	buf := make([]byte, 8)
+	began := make(chan Completion[int])
+	computing.Go(func() {
+		runtime.LockOSThread()
+		c := r.Recv(a, buf)
+		if err := r.SubmitAll(); err != nil {
+			t.Error(err)
+		}
+		began <- c
+		for !stop.Load() {
+		}
+	})
+	c := <-began
+	if _, err := r.Send(b, []byte("tick")).Wait(); err != nil {
+		t.Error(err)
+	}
+	if n, err := c.Wait(); err != nil || string(buf[:n]) != "tick" {
+		t.Errorf("%q, %v", buf[:n], err)
+	}
+	stop.Store(true)
+	computing.Wait()
+}
+
+// A server with one P whose clients are in another process, with IORING_SETUP_COOP_TASKRUN and without: each message that
+// arrives would interrupt the one thread that runs, and the sender would have to see to that.
+func BenchmarkWorthCoopTaskrun(b *testing.B) {
+	canCoop(b)
+	for _, with := range []string{"with", "without"} {
+		b.Run(with, func(b *testing.B) {
+			withProcs(b, 1)
+			cfg := &Config{}
+			if with == "without" {
+				cfg.SetupFlags = uring.SetupClamp // other flags rule it out
+			}
+			r, err := New(cfg)
+			if err != nil {
+				b.Skip(err)
+			}
+			defer r.Close()
+			l, err := r.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer l.Close()
+			client := exec.Command(os.Args[0], "-test.run=^TestTheClientOfWorthCoopTaskrun$")
+			client.Env = append(os.Environ(), "RIO_TEST_ANY=1", "RIO_TEST_ECHO="+l.Addr().String(), "GOMAXPROCS=1")
+			if err := client.Start(); err != nil {
+				b.Fatal(err)
+			}
+			var conns [64]net.Conn
+			for i := range conns {
+				if conns[i], err = l.Accept(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			var bufs [64][128]byte
+			worth(b, r, len(conns), func(g int) {
+				n, err := conns[g].Read(bufs[g][:])
+				if err == nil {
+					_, err = conns[g].Write(bufs[g][:n])
+				}
+				if err != nil {
+					b.Error(err)
+				}
+			})
+			b.StopTimer()
+			for _, c := range conns {
+				c.Close()
+			}
+			if err := client.Wait(); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+}
+
+// It is a part of the benchmark.
+func TestTheClientOfWorthCoopTaskrun(t *testing.T) {
+	addr := os.Getenv("RIO_TEST_ECHO")
+	if addr == "" {
+		return
+	}
+	var all sync.WaitGroup
+	for range 64 {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Go(func() {
+			defer c.Close()
+			var p [128]byte
+			for {
+				if _, err := c.Write(p[:]); err != nil {
+					return
+				}
+				if _, err := io.ReadFull(c, p[:]); err != nil {
+					return // the server has ended
+				}
+			}
+		})
+	}
+	all.Wait()
+}
