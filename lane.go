@@ -45,6 +45,7 @@ type lane struct {
 
 	scheduler scheduler
 	relay     relay
+	swept     swept // the sweeper's
 }
 
 // submission is the SQ's side. Its lock is held for a few hundred nanoseconds, and never in a system call.
@@ -85,6 +86,7 @@ func (l *lane) init(r *Ring, k *uring.Ring) {
 		l.sq.files = append(l.sq.files, uint32(i))
 	}
 	l.flushed.Store(k.SQ.Tail())
+	l.swept.note(l)
 }
 
 // callShift is where in lane.calls the enters begin.

@@ -7,9 +7,9 @@ import (
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
-// The sweeper is for operations that nobody waits for: they reach the kernel within about a millisecond, and their CQEs
-// are read. It ticks while there is traffic, so that starting an operation costs one atomic load on its account; when
-// it falls asleep with something in flight it leaves the notification on.
+// The sweeper is for operations that nobody waits for: they reach the kernel within about a millisecond, two where others are
+// at work, and their CQEs are read. It ticks while there is traffic, so that starting an operation costs one atomic load on its
+// account; when it falls asleep with something in flight it leaves the notification on.
 
 const (
 	tick    = time.Millisecond
@@ -56,12 +56,15 @@ func (r *Ring) sweep(recancel bool) (busy, cancelling bool) {
 	r.weigh()
 	defer r.side.met.Store(false) // it meets others, too
 	for l := range r.lanes() {
-		l.flush()
+		if !l.swept.leaves(l) {
+			l.flush()
+		}
 		if l.polls() {
 			l.poll()
 			busy = true
 		}
-		busy = l.reap() || l.heldBack.Load() || busy
+		busy = l.swept.leavesUnread(l) || l.reap() || l.heldBack.Load() || busy
+		l.swept.note(l)
 		if l.cancelling.Load() > 0 {
 			if recancel {
 				l.recancel()
@@ -70,6 +73,35 @@ func (r *Ring) sweep(recancel bool) (busy, cancelling bool) {
 		}
 	}
 	return busy, cancelling
+}
+
+// swept is how a lane was left by the last tick. Where others are at work it is better left to them: all at once, and on the
+// processor that has it in its cache. Nothing is left for longer than to the next tick.
+type swept struct {
+	tail, flushed uint32
+	landed        uint64
+	unread        bool // completions were left to who was submitting
+}
+
+// flood is how many operations started between two ticks somebody will wait for soon.
+const flood = 256
+
+func (s *swept) note(l *lane) {
+	s.tail, s.flushed, s.landed = l.k.SQ.Tail(), l.flushed.Load(), l.landed.Load()
+}
+
+// leaves reports whether to leave submitting to others: one has done so since the last tick, or will when all is started.
+func (s *swept) leaves(l *lane) bool {
+	now := l.flushed.Load()
+	return int32(now-s.tail) >= 0 && (now != s.flushed || l.k.SQ.Tail()-s.tail >= flood)
+}
+
+// leavesUnread reports whether to leave completions to others: one has read some since the last tick, or will when he has
+// submitted.
+func (s *swept) leavesUnread(l *lane) bool {
+	read := l.landed.Load() != s.landed
+	s.unread = !read && !s.unread && l.submitting() > 0
+	return read || s.unread
 }
 
 // tails tells whether anything was started since it was last asked.

@@ -1,0 +1,113 @@
+package rio
+
+import (
+	"testing"
+
+	"github.com/seed-9c58b644/rio/internal/hook"
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// unswept is a ring whose sweeper ticks when the test says so.
+func unswept(t *testing.T) *Ring {
+	t.Helper()
+	if uring.Race {
+		t.Skip("results go to a witness first, and who hands them over submits")
+	}
+	firstLaneOnly(t)
+	r, err := newOn(&Config{Backend: IOUring, Depth: 2 * flood}, hook.Kernel{Manual: true})
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+// What nobody sees to goes out with the next tick. Where others are at work it is left to them, but for no longer than to the
+// tick after that.
+func TestTheSweeperSubmitsWhatNobodyElseDoes(t *testing.T) {
+	r := unswept(t)
+	pending := func(when string, want uint32) {
+		t.Helper()
+		if n := r.k.SQ.Pending(); n != want {
+			t.Errorf("%s: %d are pending, not %d", when, n, want)
+		}
+	}
+	tick := func() { r.sweep(false) }
+	start := func(n int) {
+		for range n {
+			r.Nop()
+		}
+	}
+
+	start(1)
+	tick()
+	pending("one, and nobody else", 0)
+
+	start(1)
+	r.flush()
+	start(1)
+	tick()
+	pending("somebody has just submitted", 1)
+	tick()
+	pending("nobody did since", 0)
+
+	start(flood)
+	tick()
+	pending("many at once", flood)
+	tick()
+	pending("no more of them", 0)
+
+	start(1)
+	tick()
+	start(flood - 1)
+	tick()
+	pending("not so many at once", 0)
+
+	start(1)
+	r.flush()
+	start(1) // has waited for a tick below, though somebody submits what came before it
+	tick()
+	start(flood)
+	tick()
+	pending("one of them for a tick already", 0)
+}
+
+// The same for completions: they are read with the next tick, unless others read some.
+func TestTheSweeperReadsWhatNobodyElseDoes(t *testing.T) {
+	r := unswept(t)
+	unread := func(when string, want uint32) {
+		t.Helper()
+		if n := r.k.CQ.Ready(); n != want {
+			t.Errorf("%s: %d are unread, not %d", when, n, want)
+		}
+	}
+	complete := func() { // a NOP is complete when it is submitted
+		r.Nop()
+		r.flush()
+	}
+
+	complete()
+	r.sweep(false)
+	unread("one, and nobody else", 0)
+
+	complete()
+	r.reap()
+	complete()
+	r.sweep(false)
+	unread("somebody has just read", 1)
+	r.sweep(false)
+	unread("nobody did since", 0)
+
+	complete()
+	r.use() // somebody is submitting
+	r.sweep(false)
+	unread("somebody submits, who will read", 1)
+	r.sweep(false)
+	unread("he takes too long", 0)
+	complete()
+	r.sweep(false)
+	unread("another one", 1)
+	r.sweep(false)
+	unread("the same again", 0)
+	r.unuse(0)
+}
