@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -287,6 +288,93 @@ func rawRead(c *rio.Conn) error {
 
 func isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// callsFalse waits for what rc waits for, for ever; it returns when that has begun.
+func callsFalse(wait func(func(uintptr) bool) error) <-chan error {
+	began, ended := make(chan struct{}), make(chan error, 1)
+	var once sync.Once
+	go func() {
+		ended <- wait(func(uintptr) bool {
+			once.Do(func() { close(began) })
+			return false
+		})
+	}()
+	<-began
+	return ended
+}
+
+// A RawConn has the deadlines of what it is of, and nobody else has: not even what is begun on the same Conn.
+func TestTheDeadlinesOfARawConnAreItsOwn(t *testing.T) {
+	streams(t, func(t *testing.T, network string) {
+		r := newRing(t, nil)
+		a, b := connPair(t, r, network)
+		rc, err := a.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.SetReadDeadline(time.Now().Add(time.Hour))
+		reads := callsFalse(rc.Read)
+		a.SetWriteDeadline(time.Now())
+		wantTimeout(t, "Write", rc.Write(func(uintptr) bool { return false }))
+		a.SetReadDeadline(time.Now().Add(2 * time.Millisecond))
+		wantTimeout(t, "moved nearer while it waited", <-reads)
+		wantTimeout(t, "and once more", rc.Read(func(uintptr) bool { return true }))
+
+		// What Ring begins has none, whoever comes first.
+		got := make([]byte, 1)
+		for range 10 {
+			a.SetReadDeadline(time.Time{})
+			recv := r.Recv(a, got)
+			r.SubmitAll()
+			for range 100 {
+				runtime.Gosched() // on other systems it waits in a Read by now
+			}
+			a.SetReadDeadline(time.Now().Add(2 * time.Millisecond))
+			wantTimeout(t, "beside a Recv", rc.Read(func(uintptr) bool { return false }))
+			b.Write([]byte("x"))
+			if n, err := recv.Wait(); n != 1 || err != nil || got[0] != 'x' {
+				t.Errorf("Recv beside it: %d, %v, %q", n, err, got)
+			}
+		}
+		cancelRecv := func() {
+			recv := r.Recv(a, got)
+			r.SubmitAll()
+			recv.Cancel()
+			if n, err := recv.Wait(); !errors.Is(err, syscall.ECANCELED) {
+				t.Errorf("a Recv beside it that was cancelled: %d, %v", n, err)
+			}
+		}
+		a.SetReadDeadline(time.Time{})
+		reads = callsFalse(rc.Read)
+		cancelRecv()
+		a.SetReadDeadline(time.Now().Add(2 * time.Millisecond))
+		wantTimeout(t, "beside a Recv that was cancelled", <-reads)
+		recv := r.Recv(a, got)
+		b.Write([]byte("y"))
+		if n, err := recv.Wait(); n != 1 || err != nil || got[0] != 'y' {
+			t.Errorf("Recv after it: %d, %v, %q", n, err, got)
+		}
+
+		a.SetReadDeadline(time.Time{})
+		reads = callsFalse(rc.Read)
+		cancelRecv()
+		a.Close()
+		if err := <-reads; !errors.Is(err, net.ErrClosed) {
+			t.Errorf("closed: %v; want net.ErrClosed", err)
+		}
+		l := listen(t, r, network)
+		lc, err := l.SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.SetDeadline(time.Now().Add(2 * time.Millisecond))
+		err = lc.Read(func(uintptr) bool { return false })
+		if onThreads && errors.Is(err, syscall.EINVAL) {
+			return // package net's can't wait
+		}
+		wantTimeout(t, "a listener's", err)
+	})
 }
 
 // What waits by way of SyscallConn is woken when package net's would be.

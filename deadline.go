@@ -17,6 +17,7 @@ type half struct {
 	timer *time.Timer
 	op    *op // the operation that a deadline cancels
 	gen   uint64
+	moved func(time.Time) // is told where the deadline is, for who waits without an operation; nil if nobody does
 
 	inbox   atomic.Pointer[inbox]     // of the loops; nil if there was none
 	ready   atomic.Pointer[readiness] // what Reads wait on; nil if none has
@@ -29,6 +30,9 @@ func (d *half) setDeadline(t time.Time) {
 	d.at = t
 	if w := d.ready.Load(); w != nil {
 		w.setDeadline(t)
+	}
+	if d.moved != nil {
+		d.moved(t)
 	}
 	left := time.Until(t)
 	switch {
@@ -81,6 +85,18 @@ func (d *half) set(o *op, gen uint64) (late bool) {
 	defer d.mu.Unlock()
 	d.op, d.gen = o, gen
 	return d.passed()
+}
+
+// follow has moved called with the deadline, and whenever that moves; with nil that ends, and what it was called for has none.
+func (d *half) follow(moved func(time.Time)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if moved == nil {
+		d.moved(time.Time{})
+	} else {
+		moved(d.at)
+	}
+	d.moved = moved
 }
 
 func (d *half) passed() bool { return !d.at.IsZero() && time.Until(d.at) <= 0 }

@@ -1,8 +1,12 @@
 package rio
 
 import (
+	"errors"
 	"net"
+	"os"
+	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
@@ -16,29 +20,73 @@ type rawConn struct {
 	wrap   func(op string, err error) *net.OpError // nil: errors are bare
 }
 
-// orObject is c, or that of what stands behind a Virtual, which knows the descriptor and waits on Go's poller: without c's
-// deadlines.
+// orObject is c, or that of what stands behind a Virtual, which knows the descriptor and waits on Go's poller.
 func (c rawConn) orObject() (syscall.RawConn, error) {
-	o, ok := uring.Object(c.h.fd).(syscall.Conn)
+	object := uring.Object(c.h.fd)
+	o, ok := object.(syscall.Conn)
 	if !ok || c.h.closed() {
 		return c, nil
 	}
 	inner, err := o.SyscallConn()
-	return virtualConn{inner, c.h}, err
+	limited, _ := object.(limited)
+	return virtualConn{c, inner, limited}, err
 }
 
-// A virtualConn is a Virtual's, which Close waits for too.
+// limited is what has a deadline for who waits without an operation.
+type limited interface {
+	Limit(write bool, t time.Time)
+}
+
+// A virtualConn is a Virtual's.
 type virtualConn struct {
-	syscall.RawConn
-	h *handle
+	rawConn
+	inner  syscall.RawConn
+	object limited // nil: there are no deadlines
 }
 
+// Control is what Close waits for too.
 func (c virtualConn) Control(f func(fd uintptr)) error {
 	if !c.h.get() {
 		return c.h.closedError()
 	}
 	defer c.h.put()
-	return c.RawConn.Control(f)
+	return c.inner.Control(f)
+}
+
+func (c virtualConn) Read(f func(fd uintptr) bool) error {
+	return c.obeys(c.rd, "raw-read", false, func() error { return c.inner.Read(f) })
+}
+
+func (c virtualConn) Write(f func(fd uintptr) bool) error {
+	return c.obeys(c.wr, "raw-write", true, func() error { return c.inner.Write(f) })
+}
+
+// obeys calls wait, and again if it has given up for a deadline that has been moved since.
+func (c virtualConn) obeys(d *half, op string, write bool, wait func() error) (err error) {
+	if d == nil || c.object == nil {
+		return wait()
+	}
+	d.turn.Lock()
+	defer d.turn.Unlock()
+	for {
+		if err = d.over(c.h); err == nil {
+			d.stopInbox()
+			d.follow(func(t time.Time) { c.object.Limit(write, t) })
+			err = wait()
+			d.follow(nil)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				runtime.Gosched() // who has ended the wait by a deadline has that removed
+				continue
+			}
+		}
+		if e, ok := err.(*net.OpError); ok {
+			err = e.Err
+		}
+		if err != nil && c.wrap != nil {
+			return c.wrap(op, plainError(err))
+		}
+		return err
+	}
 }
 
 func (c rawConn) Control(f func(fd uintptr)) error {
@@ -92,9 +140,7 @@ func (c rawConn) tries(f func(fd uintptr) bool, d *half, events uring.OpFlags) e
 		if err := d.over(c.h); err != nil {
 			return err
 		}
-		if in := d.inbox.Load(); in != nil {
-			in.stop(&op{lane: in.lane, bits: bitWaiter}) // f is not to get ahead of what it brings
-		}
+		d.stopInbox()
 		done := false
 		if err := c.call(func(fd uintptr) { done = f(fd) }); err != nil || done {
 			return err
@@ -106,5 +152,12 @@ func (c rawConn) tries(f func(fd uintptr) bool, d *half, events uring.OpFlags) e
 		if _, err = take[int](o, o.retire()); err != nil {
 			return err
 		}
+	}
+}
+
+// stopInbox ends what the loops have begun: who calls something himself is not to get ahead of what that brings.
+func (d *half) stopInbox() {
+	if in := d.inbox.Load(); in != nil {
+		in.stop(&op{lane: in.lane, bits: bitWaiter})
 	}
 }

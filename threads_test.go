@@ -1,8 +1,12 @@
 package rio_test
 
 import (
+	"errors"
 	"os"
 	"runtime"
+	"syscall"
+	"testing"
+	"time"
 
 	"github.com/seed-9c58b644/rio/internal/hook"
 )
@@ -31,7 +35,7 @@ var notPortable = []leftOut{
 	{"packages os and net have no MSG_NOSIGNAL", `TestSendToNobodyIsEPIPEAndNoSignal`},
 	{"packages os and net allocate, and wait on a goroutine each", `Test.*DoNotAllocate|Test.*DoesNotAllocate|TestPendingCallsHaveNoGoroutines|` +
 		`TestServeKeepsManyConnectionsApart`},
-	{"a RawConn waits on Go's poller, which the Ring doesn't count, and without its deadlines", `TestSyscallConnOfAConn|TestMethodsNeverSayECANCELED|` +
+	{"a RawConn waits on Go's poller, which the Ring doesn't count; a listener's can't", `TestSyscallConnOfAConn|TestMethodsNeverSayECANCELED|` +
 		`TestSyscallConnReadWaitsForThePipe|TestRawConnsObeyMovedDeadlinesAndClose|TestErrorsOfARawConnAreThoseOfPackageNet`},
 	{"NewFile duplicates, which drops fcntl locks, doesn't know O_APPEND, and closes", `TestFcntlLocksSurviveNewFile|TestForeignFilesKeepTheirLocks|` +
 		`TestFileDoesWhatAnOsFileDoes|TestNewFileTakesOver`},
@@ -59,4 +63,23 @@ func threads() {
 		}
 	}
 	leaveOut(tests)
+}
+
+// On other systems a Recv is a Read of package net's, which ends at the deadline that its owner has set.
+func TestTheDeadlineOfAForeignConnIsItsOwners(t *testing.T) {
+	if !onThreads || os.Getenv("RIO_TEST_PORTABLE") == "" {
+		t.Skip("where descriptors can be used, their owner's deadlines don't count")
+	}
+	r := newRing(t, nil)
+	a, b := tcpPair(t)
+	recv := r.Recv(a, make([]byte, 1))
+	a.SetReadDeadline(time.Now())
+	if n, err := recv.Wait(); !errors.Is(err, syscall.ETIMEDOUT) {
+		t.Errorf("%d, %v; want ETIMEDOUT", n, err)
+	}
+	a.SetReadDeadline(time.Time{})
+	b.Write([]byte("x"))
+	if n, err := r.Recv(a, make([]byte, 1)).Wait(); n != 1 || err != nil {
+		t.Error(n, err)
+	}
 }

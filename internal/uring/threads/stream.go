@@ -1,8 +1,12 @@
 package threads
 
 import (
+	"errors"
 	"io"
+	"os"
+	"runtime"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -18,8 +22,49 @@ type direction struct {
 	deadline func(time.Time) error
 	queue    []*request // the first one is being done
 	busy     bool       // there is a goroutine
-	kicked   bool       // the first one was cancelled
 	alone    alone
+
+	mu      sync.Mutex
+	kicked  bool      // the first one was cancelled
+	limit   time.Time // when a RawConn gives up, which waits without a request; zero: never, or there is none
+	limited bool      // there was a limit since the first one was begun
+}
+
+// Limit moves the deadline of who waits by way of a RawConn.
+func (d *direction) Limit(t time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.limit, d.limited = t, d.limited || !t.IsZero()
+	if !d.kicked && d.deadline != nil {
+		d.deadline(t)
+	}
+}
+
+// perform does r.
+func (d *direction) perform(r *request) (int32, error) {
+	d.mu.Lock()
+	d.limited = !d.limit.IsZero()
+	d.mu.Unlock()
+	return d.do(r)
+}
+
+// settle has the deadline as it was before a kick. It reports whether there was one, and whether a RawConn had a limit.
+func (d *direction) settle() (kicked, limited bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if kicked = d.kicked; kicked {
+		d.kicked = false
+		d.deadline(d.limit)
+	}
+	return kicked, d.limited
+}
+
+// kick ends what the first request waits in.
+func (d *direction) kick() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.kicked = true
+	d.deadline(time.Unix(1, 0))
 }
 
 func (d *direction) begin(r *request) {
@@ -44,8 +89,7 @@ func (d *direction) cancel(r *request) (ended bool) {
 		d.alone.left = d.alone.at
 		return true
 	}
-	d.kicked = true
-	d.deadline(time.Unix(1, 0))
+	d.kick()
 	return false
 }
 
@@ -60,22 +104,35 @@ func (d *direction) run(k *kernel) {
 			continue
 		}
 		k.mu.Unlock()
-		n, err := d.do(r)
+		n, err := d.perform(r)
 		k.mu.Lock()
-		res := result(int(n), err)
-		if d.kicked {
-			d.kicked = false
-			d.deadline(time.Time{})
-			if res == -int32(syscall.ETIMEDOUT) {
-				res = -int32(syscall.ECANCELED)
+		kicked, limited := d.settle()
+		if n <= 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+			if kicked {
+				err = syscall.ECANCELED
+			} else if limited {
+				k.mu.Unlock()
+				runtime.Gosched() // whose limit it was removes it
+				k.mu.Lock()
+				continue
 			}
 		}
+		res := result(int(n), err)
 		d.queue = slices.Delete(d.queue, 0, 1)
 		delete(k.waiting, r.data)
 		r.end = nil
 		k.complete(r, res)
 	}
 	d.busy = false
+}
+
+// restore undoes a deadline of the request's own, if it was not kicked.
+func (d *direction) restore() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.kicked {
+		d.deadline(d.limit)
+	}
 }
 
 // A stream is what is read from and written to without an offset.
@@ -91,30 +148,38 @@ func newStream(rw io.ReadWriter, d deadlines) *stream {
 	if d.SetReadDeadline(time.Time{}) != nil { // nor do they have the other one
 		return &stream{in: direction{alone: alone{call: rw.Read, reads: true}}, out: direction{alone: alone{call: rw.Write}}}
 	}
-	return &stream{
-		in: direction{deadline: d.SetReadDeadline, do: func(r *request) (int32, error) {
-			return receive(r, rw.Read)
-		}},
-		out: direction{deadline: d.SetWriteDeadline, do: func(r *request) (int32, error) {
-			if r.Op == uring.OpConnect {
-				return 0, connect(rw, r)
+	s := &stream{}
+	s.in.deadline, s.out.deadline = d.SetReadDeadline, d.SetWriteDeadline
+	s.in.do = func(r *request) (int32, error) { return receive(r, rw.Read) }
+	s.out.do = func(r *request) (int32, error) {
+		if r.Op == uring.OpConnect {
+			return 0, connect(rw, r)
+		}
+		if r.Op == uring.OpSend && r.OpFlags&uring.DontWait != 0 {
+			d.SetWriteDeadline(time.Now().Add(atOnce))
+			defer s.out.restore()
+			n, err := send(r, rw.Write)
+			if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+				err = syscall.EAGAIN
 			}
-			if r.Op == uring.OpSend && r.OpFlags&uring.DontWait != 0 {
-				d.SetWriteDeadline(time.Now().Add(atOnce))
-				defer d.SetWriteDeadline(time.Time{})
-				n, err := send(r, rw.Write)
-				if n == 0 && result(0, err) == -int32(syscall.ETIMEDOUT) {
-					err = syscall.EAGAIN
-				}
-				return n, err
-			}
-			return send(r, rw.Write)
-		}},
+			return n, err
+		}
+		return send(r, rw.Write)
 	}
+	return s
 }
 
 // atOnce is how long something may take that isn't to be waited for: with a deadline that has passed nothing is tried.
 const atOnce = 5 * time.Millisecond
+
+// Limit moves the deadline of who reads, or writes, by way of a RawConn.
+func (s *stream) Limit(write bool, t time.Time) {
+	if write {
+		s.out.Limit(t)
+	} else {
+		s.in.Limit(t)
+	}
+}
 
 func (s *stream) begin(r *request) {
 	switch r.Op {
