@@ -146,6 +146,7 @@ func (c Completion[T]) TryWait() (v T, ok bool, err error) {
 	phase, same := o.current(gen)
 	if same && phase&isDone == 0 {
 		o.lane.flush()
+		o.lane.catchUp()
 		o.lane.reap()
 		phase, same = o.current(gen)
 	}

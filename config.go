@@ -121,8 +121,9 @@ func (c *Config) kernel() (k uring.Config, err error) {
 	case c.SQPollIdle < 0 || c.SQPollIdle > 0 && c.SQPollIdle < time.Millisecond || c.SQPollIdle.Milliseconds() >= 1<<32:
 		return k, badArg("New", fmt.Sprintf("SQPollIdle is %v, not 1ms to 1<<32 ms", c.SQPollIdle))
 	}
-	// With one P nobody else can run before the thread lets go of it: an interrupt would only cost time. Should the Ring get
-	// more Ps, what a computing thread has begun completes at the next tick.
+	// With one P no other goroutine can run before the thread lets go of it: an interrupt would only cost time. It lets go while
+	// it is in C, and there may be more Ps later: what a thread has begun that computes then completes at the tick of the
+	// kernel's clock.
 	k.Coop = k.Flags == 0 && runtime.GOMAXPROCS(0) == 1
 	k.PollIdle = c.SQPollIdle
 	if c.SQPollCPU != nil {

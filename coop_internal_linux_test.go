@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
@@ -127,6 +129,112 @@ func TestACompletionNeedsNoCallOfItsThread(t *testing.T) {
 	}
 	stop.Store(true)
 	computing.Wait()
+}
+
+// Who spins around TryWait enters the kernel when there is something for him to do there, and only then.
+func TestTryWaitOfWhoSpinsCatchesUp(t *testing.T) {
+	firstLaneOnly(t)
+	canCoop(t)
+	cpus := twoCPUs(t)
+	withProcs(t, 1)
+	r, err := New(&Config{Backend: IOUring})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	if r.k.Flags&uring.SetupTaskrunFlag == 0 {
+		t.Skip("another kernel than canCoop's")
+	}
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fds[1])
+	a, err := r.NewConn(os.NewFile(uintptr(fds[0]), "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	var pipe [2]int
+	if err := syscall.Pipe2(pipe[:], syscall.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(pipe[0])
+
+	sent := make(chan struct{})
+	go func() { // has no P while it waits for the pipe, and needs none to send what comes
+		defer close(sent)
+		stayOn(cpus[1])
+		for {
+			if n, err := syscall.Splice(pipe[0], nil, fds[1], nil, 1, 0); n != 1 || err != nil {
+				return
+			}
+		}
+	}()
+	var entered, idle uint64
+	spun := make(chan struct{})
+	go func() {
+		defer close(spun)
+		defer syscall.Close(pipe[1])
+		stayOn(cpus[0])
+		entered, idle = spin(t, r, a, pipe[1])
+	}()
+	<-spun
+	<-sent
+	if entered == 0 || idle > 50 {
+		t.Errorf("%d calls for 50 results, %d where there was none in 5000 looks", entered, idle)
+	}
+}
+
+// twoCPUs are two that this process may use.
+func twoCPUs(t *testing.T) (cpus [2]int) {
+	t.Helper()
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil || set.Count() < 2 {
+		t.Skip("with one CPU nothing happens while he spins: ", err)
+	}
+	for i, n := 0, 0; n < 2; i++ {
+		if set.IsSet(i) {
+			cpus[n] = i
+			n++
+		}
+	}
+	return cpus
+}
+
+// stayOn has the goroutine a thread of its own, on that CPU, as long as it lives.
+func stayOn(cpu int) {
+	runtime.LockOSThread()
+	var set unix.CPUSet
+	set.Set(cpu)
+	unix.SchedSetaffinity(0, &set)
+}
+
+// spin receives 50 times what it has sent itself, by a roundabout way. It says how often TryWait has entered the kernel for that,
+// and when there was nothing yet.
+func spin(t *testing.T, r *Ring, a *Conn, to int) (entered, idle uint64) {
+	buf := make([]byte, 1)
+	for range 50 {
+		c := r.Recv(a, buf)
+		r.SubmitAll()
+		before := r.Stats().Enters
+		for range 100 {
+			if _, ok, err := c.TryWait(); ok {
+				t.Error("received what nobody has sent", err)
+			}
+		}
+		idle += r.Stats().Enters - before
+		before = r.Stats().Enters
+		syscall.Write(to, []byte("x"))
+		for ok := false; !ok; {
+			var err error
+			if _, ok, err = c.TryWait(); err != nil {
+				t.Error(err)
+			}
+		}
+		entered += r.Stats().Enters - before
+	}
+	return entered, idle
 }
 
 // A server with one P whose clients are in another process, with IORING_SETUP_COOP_TASKRUN and without: each message that

@@ -155,6 +155,9 @@ func (l *lane) letGo(o *op) {
 		o.pins.Release()
 	}
 	if o.h != nil {
+		if o.h.direct && o.h.bounded {
+			l.cq.direct++
+		}
 		if o.fate&fateLost == 0 {
 			o.h.put()
 		}

@@ -16,7 +16,7 @@
 // A buffer can't go away under the kernel: from the call until the Completion resolves the ring keeps it alive and in
 // place. A descriptor can't either: an operation never reaches a file other than the one it was given. A completion can't
 // be lost: at most as many operations are in flight as the completion queue has entries; a further one blocks. Submission
-// takes care of itself: waiting submits, and what nobody waits for goes out within about a millisecond. Forgetting a
+// takes care of itself: waiting submits, and what nobody waits for goes out within a millisecond or two. Forgetting a
 // Completion is harmless.
 //
 // Built with -race, a program that touches a buffer while the kernel has it gets a DATA RACE report.

@@ -27,6 +27,7 @@ type lane struct {
 
 	flushed  atomic.Uint32 // up to where somebody has undertaken to submit
 	landed   atomic.Uint64 // cq.completed, for who hasn't got its lock
+	served   atomic.Uint64 // cq.direct, likewise
 	heldBack atomic.Bool   // something is not published yet
 	crowded  atomic.Bool   // because it found no room
 	todo     atomic.Bool   // follow has something to do
@@ -59,6 +60,7 @@ type submission struct {
 	files   []uint32 // free places in the table of registered files
 	epoch   *epoch   // the current one
 	started uint64
+	direct  uint64 // those on devices
 	written uint64 // SQEs
 	quiet   uint64 // those without a Completion
 	instant uint64 // operations that ended without the ring
@@ -72,6 +74,7 @@ type completions struct {
 	work      work
 	freed     uint32 // tickets that came back and have not been given back yet
 	completed uint64
+	direct    uint64 // those on devices
 	quiet     uint64
 	idle      *op // Close waits: resolves when nothing is in flight
 }
@@ -110,6 +113,9 @@ func (l *lane) cqUnlock() {
 	if n := l.cq.freed; n > 0 {
 		l.cq.freed = 0
 		l.landed.Store(l.cq.completed)
+		if l.cq.direct != l.served.Load() {
+			l.served.Store(l.cq.direct)
+		}
 		l.ring.tickets.put(n)
 	}
 	w := &l.cq.work

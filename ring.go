@@ -105,7 +105,7 @@ func newOn(cfg *Config, on hook.Kernel) (*Ring, error) {
 }
 
 // SubmitAll hands everything that was started so far to the kernel, and returns when it has it; with SQPoll, when its
-// thread has been told. It is never needed: waiting submits, and so does a millisecond.
+// thread has been told. It is never needed: waiting submits, and so does a millisecond or two.
 func (r *Ring) SubmitAll() error {
 	if err := r.made("SubmitAll"); err != nil {
 		return err

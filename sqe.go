@@ -87,7 +87,7 @@ func (l *lane) due() bool {
 	if queued < few || l.heldBack.Load() || l.yielding.Load() {
 		return false
 	}
-	return queued >= eager || 2*queued >= l.sq.started-l.landed.Load()
+	return queued >= eager || 2*queued >= l.sq.direct-l.served.Load()
 }
 
 // place puts o among what was started before it. alone says that it is nobody's successor. Under sq.mu.
@@ -146,6 +146,9 @@ func (l *lane) prepare(c *call, h *handle) *op {
 		o.h, o.fd = h, int32(h.fd)
 		if h.bounded {
 			o.bits |= bitBounded
+			if h.direct {
+				l.sq.direct++
+			}
 		} else if h.socket {
 			o.fate |= fateSocket
 		}

@@ -64,13 +64,13 @@ func (r *Ring) sweep(recancel bool) (busy, cancelling bool) {
 			busy = true
 		}
 		busy = l.swept.leavesUnread(l) || l.reap() || l.heldBack.Load() || busy
-		l.swept.note(l)
 		if l.cancelling.Load() > 0 {
 			if recancel {
 				l.recancel()
 			}
 			busy, cancelling = true, true
 		}
+		l.swept.note(l)
 	}
 	return busy, cancelling
 }
@@ -80,7 +80,7 @@ func (r *Ring) sweep(recancel bool) (busy, cancelling bool) {
 type swept struct {
 	tail, flushed uint32
 	landed        uint64
-	unread        bool // completions were left to who was submitting
+	unread        bool // completions were left to others
 }
 
 // flood is how many operations started between two ticks somebody will wait for soon.
@@ -99,9 +99,8 @@ func (s *swept) leaves(l *lane) bool {
 // leavesUnread reports whether to leave completions to others: one has read some since the last tick, or will when he has
 // submitted.
 func (s *swept) leavesUnread(l *lane) bool {
-	read := l.landed.Load() != s.landed
-	s.unread = !read && !s.unread && l.submitting() > 0
-	return read || s.unread
+	s.unread = !s.unread && (l.landed.Load() != s.landed || l.submitting() > 0)
+	return s.unread
 }
 
 // tails tells whether anything was started since it was last asked.
@@ -159,6 +158,18 @@ func (l *lane) busy() bool {
 	l.lock()
 	defer l.unlock()
 	return l.inFlightLocked() > 0
+}
+
+// catchUp has the kernel do what waits for this thread to enter it, with IORING_SETUP_COOP_TASKRUN: who spins never would.
+func (l *lane) catchUp() {
+	if l.k.Flags&uring.SetupTaskrunFlag != 0 && l.use() {
+		enters := 0
+		if l.k.SQ.TaskWork() {
+			l.k.Events()
+			enters = 1
+		}
+		l.unuse(enters)
+	}
 }
 
 // poll looks for polled completions.

@@ -110,4 +110,14 @@ func TestTheSweeperReadsWhatNobodyElseDoes(t *testing.T) {
 	r.sweep(false)
 	unread("the same again", 0)
 	r.unuse(0)
+
+	complete()
+	r.reap()
+	complete()
+	r.sweep(false)
+	unread("somebody has read", 1)
+	r.use()
+	r.sweep(false)
+	unread("and somebody submits, but one tick has passed", 0)
+	r.unuse(0)
 }

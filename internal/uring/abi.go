@@ -79,6 +79,7 @@ const (
 	SetupKnown         uint32 = setupLast<<1 - 1
 	sqNeedWakeup       uint32 = 1 << 0 // IORING_SQ_NEED_WAKEUP
 	sqCQOverflow       uint32 = 1 << 1 // IORING_SQ_CQ_OVERFLOW
+	sqTaskrun          uint32 = 1 << 2 // IORING_SQ_TASKRUN
 	cqEventfdDisabled  uint32 = 1 << 0 // IORING_CQ_EVENTFD_DISABLED
 	featSingleMmap     uint32 = 1 << 0
 	featNoDrop         uint32 = 1 << 1

@@ -64,6 +64,10 @@ func (q *SQ) NeedWakeup() bool { return atomic.LoadUint32(q.flags)&sqNeedWakeup 
 // makes it write them.
 func (q *SQ) Overflown() bool { return atomic.LoadUint32(q.flags)&sqCQOverflow != 0 }
 
+// TaskWork reports whether completions wait for the thread that began them to enter the kernel (IORING_SQ_TASKRUN), of a ring
+// with IORING_SETUP_TASKRUN_FLAG.
+func (q *SQ) TaskWork() bool { return atomic.LoadUint32(q.flags)&sqTaskrun != 0 }
+
 // A CQ is the completion queue. Callers serialise Next and Done.
 //
 //	head <= tail <= head + entries   (as differences)

@@ -36,9 +36,9 @@ func openOS(c Config) (*Ring, error) {
 
 // setups are what a ring is asked to be, from the newest kernels to the oldest.
 var setups = []uint32{
-	SetupRDisabled | SetupSubmitAll | SetupNoSQArray | SetupCoopTaskrun,
+	SetupRDisabled | SetupSubmitAll | SetupNoSQArray | SetupCoopTaskrun | SetupTaskrunFlag,
 	SetupRDisabled | SetupSubmitAll | SetupNoSQArray,
-	SetupRDisabled | SetupSubmitAll | SetupCoopTaskrun,
+	SetupRDisabled | SetupSubmitAll | SetupCoopTaskrun | SetupTaskrunFlag,
 	SetupRDisabled | SetupSubmitAll,
 	SetupRDisabled,
 	0,
