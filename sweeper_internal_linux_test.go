@@ -22,16 +22,21 @@ func unswept(t *testing.T) *Ring {
 	return r
 }
 
+// left checks how many are left to others.
+func left(t *testing.T, what string, count func() uint32) func(when string, want uint32) {
+	return func(when string, want uint32) {
+		t.Helper()
+		if n := count(); n != want {
+			t.Errorf("%s: %d are %s, not %d", when, n, what, want)
+		}
+	}
+}
+
 // What nobody sees to goes out with the next tick. Where others are at work it is left to them, but for no longer than to the
 // tick after that.
 func TestTheSweeperSubmitsWhatNobodyElseDoes(t *testing.T) {
 	r := unswept(t)
-	pending := func(when string, want uint32) {
-		t.Helper()
-		if n := r.k.SQ.Pending(); n != want {
-			t.Errorf("%s: %d are pending, not %d", when, n, want)
-		}
-	}
+	pending := left(t, "pending", r.k.SQ.Pending)
 	tick := func() { r.sweep(false) }
 	start := func(n int) {
 		for range n {
@@ -75,12 +80,7 @@ func TestTheSweeperSubmitsWhatNobodyElseDoes(t *testing.T) {
 // The same for completions: they are read with the next tick, unless others read some.
 func TestTheSweeperReadsWhatNobodyElseDoes(t *testing.T) {
 	r := unswept(t)
-	unread := func(when string, want uint32) {
-		t.Helper()
-		if n := r.k.CQ.Ready(); n != want {
-			t.Errorf("%s: %d are unread, not %d", when, n, want)
-		}
-	}
+	unread := left(t, "unread", r.k.CQ.Ready)
 	complete := func() { // a NOP is complete when it is submitted
 		r.Nop()
 		r.flush()
