@@ -47,6 +47,62 @@ func TestFewProcessorsAndNoPreemption(t *testing.T) {
 	}
 }
 
+// A thread that computes in C makes no system call, and no signal of Go's reaches it: what it has begun completes all the same.
+func TestResultsForAThreadThatComputesInC(t *testing.T) {
+	f := inject(t, 16, "a thread that computes in C")
+	for _, name := range []string{"go", "cc"} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Skip(err)
+		}
+	}
+	program := t.TempDir() + "/computes"
+	build := exec.Command("go", "build", "-o", program, "./computes")
+	build.Env = append(os.Environ(), "CGO_ENABLED=1")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, procs := range []string{"1", "2"} {
+		f.answer(program, procs, rounds(50, 200, 2000))
+	}
+}
+
+// answer runs the program with so many Ps, and sends a byte for each that it prints.
+func (f *fault) answer(program, procs string, n int) {
+	f.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer l.Close()
+	var complaint strings.Builder
+	cmd := exec.Command(program, l.Addr().String(), strconv.Itoa(n))
+	cmd.Env = append(os.Environ(), "GOMAXPROCS="+procs)
+	cmd.Stderr = &complaint
+	begun, err := cmd.StdoutPipe()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		f.t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	l.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second)) // it may have ended
+	c, err := l.Accept()
+	if err != nil {
+		f.t.Fatal(err, complaint.String())
+	}
+	defer c.Close()
+	sent, err := io.Copy(c, begun)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	f.ops.Add(sent)
+	if err != nil || sent != int64(n) {
+		f.lost.Add(int64(n) - sent + 1)
+		f.t.Errorf("GOMAXPROCS=%s: %d of %d: %v %s", procs, sent, n, err, complaint.String())
+	}
+}
+
 func TestCollectionsAllTheTime(t *testing.T) {
 	f := inject(t, 8, "GOGC=1 and collections between submission and completion")
 	f.run(fmt.Sprintf("gc:%d", rounds(5, 20, 200)), []string{"GOGC=1"})
