@@ -17,6 +17,7 @@ type handle struct {
 	socket  bool
 	cold    atomic.Int32  // how many reads not to try the page cache for
 	chilled atomic.Int32  // how many that were, the last time
+	crowded atomic.Int32  // likewise, because several were started at once
 	syncErr atomic.Int32  // the errno of the first sync that failed
 	refs    atomic.Int64  // operations, and handleClosing
 	idle    chan struct{} // gets a token when a closing handle has no operations left

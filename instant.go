@@ -11,7 +11,7 @@ import (
 //
 // A page that lies in the cache is read for less by a system call that doesn't wait (preadv2(2), RWF_NOWAIT) than by way of
 // the queue, unless many go in one enter; and many goroutines then don't stand in line for the kernel's lock. So a read of a
-// regular file tries that first, as long as it finds what it looks for.
+// regular file tries that first, as long as it finds what it looks for, and is alone.
 //
 // A send of a few bytes hardly ever waits. With several Ps it is the cheaper way, because completions cross threads, and a
 // Conn tries without waiting first (MSG_DONTWAIT). With one P, or while a leader is about to submit for everybody, the ring
@@ -50,9 +50,12 @@ func (r *Ring) cached(c *call, h *handle) (o *op, gen uint64, done bool) {
 		return nil, 0, false
 	}
 	a := r.atOnce.get()
-	if a.any(&r.lane) {
-		if n, ok := h.readNow(c); ok {
-			o, gen = a.put(&r.atOnce, n)
+	if !a.any(&r.lane) {
+		h.crowd()
+	} else if n, ok := h.readNow(c); ok {
+		o, gen = a.put(&r.atOnce, n)
+		if a.found >= steady && h.crowded.Load() != 0 {
+			h.crowded.Store(0)
 		}
 	}
 	r.atOnce.local.Put(a)
@@ -89,6 +92,13 @@ func (h *handle) warm() bool {
 		h.cold.Store(n - 1)
 	}
 	return n == 0
+}
+
+// crowd lets the next reads of h go to the ring, the more the more often several were started before the first was taken.
+func (h *handle) crowd() {
+	n := min(2*h.crowded.Load()+1, coldest)
+	h.crowded.Store(n)
+	h.cold.Store(n)
 }
 
 // chill lets the next reads of h go to the ring, the more the more often that was right.

@@ -252,26 +252,48 @@ func TestColdFilesAreTriedLessOften(t *testing.T) {
 	}
 }
 
-// Many started at once are cheaper in one enter.
+// Several started at once are cheaper in one enter. It is remembered of a file, until they are started one by one again.
 func TestBurstsOfCachedReadsGoTogether(t *testing.T) {
 	firstLaneOnly(t)
 	if uring.Race {
 		t.Skip("under the race detector every read goes through the ring")
 	}
+	withProcs(t, 1) // each P has results of its own
 	r := openRing(t, nil)
-	f, _ := dataFile(t, r, 4096)
-	before := r.Stats()
-	var cs []Completion[int]
-	for range 64 {
-		cs = append(cs, r.ReadAt(f, make([]byte, 64), 0))
-	}
-	for _, c := range cs {
-		if n, err := c.Wait(); n != 64 || err != nil {
-			t.Fatal(n, err)
+	f, data := dataFile(t, r, 4096)
+	cs, bufs := make([]Completion[int], 8), make([][64]byte, 8)
+	read := func(together, times int) (toRing uint64) {
+		t.Helper()
+		before := r.Stats().Submitted
+		for range times {
+			for i := range together {
+				cs[i] = r.ReadAt(f, bufs[i][:], int64(i))
+			}
+			for i := range together {
+				if n, err := cs[i].Wait(); n != 64 || err != nil || !bytes.Equal(bufs[i][:], data[i:i+64]) {
+					t.Fatal(n, err)
+				}
+			}
 		}
+		return r.Stats().Submitted - before
 	}
-	if n := r.Stats().Submitted - before.Submitted; n > 64-burst || n < 32 { // a goroutine may come to another P
-		t.Errorf("%d of 64 went to the ring", n)
+	if n := read(8, 1); n > 8-burst || n < 4 { // a collection may take the results from the P
+		t.Errorf("%d of the first eight went to the ring", n)
+	}
+	read(8, 500)
+	if n := read(8, 500); n < 3900 {
+		t.Errorf("when that is known %d of 4000 went to the ring", n)
+	}
+	if n := read(burst, 2000); n > 2*coldest {
+		t.Errorf("%d of 4000 went to the ring that were started by %d", n, burst)
+	}
+	read(1, coldest+steady)
+	if n := read(1, 1000); n > 0 {
+		t.Errorf("one by one %d of 1000 went to the ring", n)
+	}
+	read(8, 1)
+	if n := read(1, 100); n > 50 {
+		t.Errorf("after one burst %d of 100 went to the ring", n)
 	}
 }
 

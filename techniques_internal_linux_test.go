@@ -189,6 +189,44 @@ func BenchmarkWorthCachedReads(b *testing.B) {
 	}
 }
 
+// Who starts several cached reads at once has them go together, without a try each time: a window of eight.
+func BenchmarkWorthKnowingBursts(b *testing.B) {
+	const blocks, window = 4096, 8
+	name := filepath.Join(b.TempDir(), "data")
+	if err := os.WriteFile(name, make([]byte, blocks*4096), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	for _, with := range []string{"with", "without"} {
+		b.Run(with, func(b *testing.B) {
+			r := ringFor(b)
+			f, err := r.OpenFile(name, os.O_RDONLY, 0)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer f.Close()
+			var bufs [window][4096]byte
+			var cs [window]Completion[int]
+			read := func(i int) {
+				if with == "without" {
+					f.cold.Store(0)
+				}
+				cs[i] = r.ReadAt(f, bufs[i][:], rand.Int64N(blocks)*4096)
+			}
+			for i := range cs {
+				read(i)
+			}
+			next := 0
+			worth(b, r, 1, func(int) {
+				if n, err := cs[next].Wait(); n != 4096 {
+					b.Error(n, err)
+				}
+				read(next)
+				next = (next + 1) % window
+			})
+		})
+	}
+}
+
 // A Conn sends at once what can be, and waits on Go's poller: 64 pairs that throw a message to and fro, with that or by way of
 // the ring.
 func BenchmarkWorthInstantSends(b *testing.B) {
