@@ -32,8 +32,8 @@ type lane struct {
 	crowded  atomic.Bool   // because it found no room
 	todo     atomic.Bool   // follow has something to do
 
-	leaders    atomic.Int32
-	yielding   atomic.Bool // the leader lets others run, and submits what they leave
+	leaders    atomic.Int32 // 1 while somebody waits in the kernel for all
+	yielding   atomic.Bool  // the leader lets others run, and submits what they leave
 	parked     atomic.Int32
 	watchers   atomic.Int32 // who relies on the notification: the parked, Done, a sleeping sweeper
 	armed      atomic.Bool
@@ -89,6 +89,7 @@ func (l *lane) init(r *Ring, k *uring.Ring) {
 		l.sq.files = append(l.sq.files, uint32(i))
 	}
 	l.flushed.Store(k.SQ.Tail())
+	l.relay.procs = &r.procs
 	l.swept.note(l)
 }
 

@@ -15,7 +15,8 @@ import (
 // the operations they start next, stay on one thread for as long as each runs for a moment only: many submissions become
 // one, and no completion has to be carried to another CPU. If all were woken at once, idle Ps would take half of them.
 //
-// Where one of them runs for longer, the next must not wait for that: then they are woken all at once, for a while.
+// Where one of them runs for longer, the next must not wait for that: then they are woken all at once, for a while, unless there
+// is no other P to run on.
 //
 //	somebody is in line  =>  somebody was woken who has not passed yet
 type relay struct {
@@ -24,10 +25,11 @@ type relay struct {
 	line   []chan struct{}
 	head   int // of line
 	wakes  uint32
-	woken  time.Time // when the one who is to pass was, if that is looked at; zero otherwise
-	slow   int       // how many in a row have taken long
-	wide   int       // how many more to wake at once, because of that
-	fear   int       // how many that was the last time
+	woken  time.Time     // when the one who is to pass was, if that is looked at; zero otherwise
+	slow   int           // how many in a row have taken long
+	wide   int           // how many more to wake at once, because of that
+	fear   int           // how many that was the last time
+	procs  *atomic.Int32 // the Ring's
 }
 
 const (
@@ -98,7 +100,7 @@ func (r *relay) pass() (end bool) {
 	var all []chan struct{}
 	if !r.woken.IsZero() {
 		switch {
-		case time.Since(r.woken) <= brief:
+		case time.Since(r.woken) <= brief || r.procs.Load() == 1:
 			r.slow, r.fear = 0, 0
 		case r.slow < enoughSlow-1:
 			r.slow++

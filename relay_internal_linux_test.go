@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +38,12 @@ func (r *relay) passInTime() bool {
 	return r.pass()
 }
 
+func procs(n int32) *atomic.Int32 {
+	p := new(atomic.Int32)
+	p.Store(n)
+	return p
+}
+
 func notUnderRace(t *testing.T) {
 	t.Helper()
 	if uring.Race {
@@ -46,7 +53,7 @@ func notUnderRace(t *testing.T) {
 
 func TestEachInARelayWakesTheNext(t *testing.T) {
 	notUnderRace(t)
-	var r relay
+	r := relay{procs: procs(2)}
 	all := sleepers(5)
 	if r.join(all[4], 9) {
 		t.Error("there is no line to join")
@@ -75,7 +82,7 @@ func TestEachInARelayWakesTheNext(t *testing.T) {
 // be empty.
 func TestLineOfARelayIsJoinedInTheMiddle(t *testing.T) {
 	notUnderRace(t)
-	var r relay
+	r := relay{procs: procs(2)}
 	all := sleepers(7)
 	for _, ch := range all[:5] {
 		r.wake(ch)
@@ -108,7 +115,7 @@ func TestLineOfARelayIsJoinedInTheMiddle(t *testing.T) {
 // One that runs for long holds up those behind it, until that is seen; once may be the machine's fault.
 func TestRelayWakesAllAtOnceWhereTheyAreSlow(t *testing.T) {
 	notUnderRace(t)
-	var r relay
+	r := relay{procs: procs(2)}
 	all := sleepers(9)
 	slowly := func() {
 		r.woken = time.Now().Add(-time.Second)
@@ -145,12 +152,23 @@ func TestRelayWakesAllAtOnceWhereTheyAreSlow(t *testing.T) {
 	if got := awake(all); got != "0" {
 		t.Errorf("when that is over %q are awake", got)
 	}
+
+	r = relay{procs: procs(1)} // then there is nothing to gain
+	for _, ch := range all[:8] {
+		r.wake(ch)
+	}
+	for i := range 2 * enoughSlow {
+		slowly()
+		if got, want := awake(all), fmt.Sprint(i)+fmt.Sprint(i+1); i == 0 && got != want || i > 0 && got != want[1:] {
+			t.Errorf("with one P %q are awake after %d slow ones", got, i+1)
+		}
+	}
 }
 
 // Nobody is forgotten, whoever joins meanwhile and however slow some are.
 func TestRelayForgetsNobody(t *testing.T) {
 	notUnderRace(t)
-	var r relay
+	r := relay{procs: procs(2)}
 	var all sync.WaitGroup
 	for g := range 8 {
 		all.Go(func() {
@@ -173,34 +191,27 @@ func TestRelayForgetsNobody(t *testing.T) {
 	}
 }
 
-// A leader whose context has ended doesn't wait for its turn, which may come again and again; nor do two leaders, who would
-// pass a relay to each other and never wait in the kernel.
+// A leader whose context has ended doesn't wait for its turn, which may come again and again.
 func TestLeaderDoesNotStandInLineForNothing(t *testing.T) {
 	firstLaneOnly(t)
 	notUnderRace(t)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	for name, c := range map[string]struct {
-		ctx     context.Context
-		leaders int32
-	}{"its context has ended": {ended, 1}, "there are two": {nil, 2}} {
-		r := openRing(t, &Config{Depth: 4})
-		p, w := pipeOn(t, r)
-		read := r.ReadAt(p, make([]byte, 1), 0)
-		r.flush()
-		all := sleepers(1)
-		r.relay.wake(all[0]) // who doesn't pass
-		r.leaders.Store(c.leaders)
-		within(t, name, func() { r.lead(read.o, c.ctx) })
-		if n := r.leaders.Load(); n != c.leaders-1 {
-			t.Errorf("%s: %d leaders", name, n)
-		}
-		r.leaders.Store(0)
-		r.passOn()
-		w.Write([]byte("x"))
-		if n, err := read.Wait(); n != 1 || err != nil {
-			t.Error(name, n, err)
-		}
+	r := openRing(t, &Config{Depth: 4})
+	p, w := pipeOn(t, r)
+	read := r.ReadAt(p, make([]byte, 1), 0)
+	r.flush()
+	all := sleepers(1)
+	r.relay.wake(all[0]) // who doesn't pass
+	r.leaders.Store(1)
+	within(t, "its context has ended", func() { r.lead(read.o, ended) })
+	if n := r.leaders.Load(); n != 0 {
+		t.Errorf("%d leaders", n)
+	}
+	r.passOn()
+	w.Write([]byte("x"))
+	if n, err := read.Wait(); n != 1 || err != nil {
+		t.Error(n, err)
 	}
 }
 

@@ -11,41 +11,50 @@ import (
 // written without a lock, for a wrong one costs time and nothing else.
 type scheduler struct {
 	gain atomic.Int32 // how often more to yield, because others had submitted something then
-	slow atomic.Int32 // how often in a row that took long
+	slow atomic.Int32 // that letting others run takes long: two for each time that it has, one less for each that it has not
 	shy  atomic.Int32 // how often more not to, because of that
-	fear atomic.Int32 // how long shy is to last the next time
+	fear atomic.Int32 // how long shy was to last the last time
 }
 
 const (
 	gainFor = 8
-	// probe is how often who is alone finds out whether it still is: once in so many operations.
-	probe = 4096
-	// sample is how often a yield is timed.
-	sample = 8
+	// Who is alone finds out whether it still is: once in 2^probe operations.
+	probe = 12
+	// One in 2^sample yields is timed.
+	sample = 3
 	// What runs for longer than this for each operation that comes of it is somebody's computation, which goes on until the
 	// scheduler's own preemption, after 10 ms.
 	stranger = 100 * time.Microsecond
 	patient  = 2 * time.Millisecond
-	enough   = 3 // in a row: other processes make some of them slow, too
-	minFear  = 64
+	enough   = 6 // of slow: other processes make some of them take long, too
+	minFear  = 256
 	maxFear  = 1 << 14
 )
 
 // gains reports whether it paid to yield lately, or whether to try.
-func (s *scheduler) gains(l *lane) bool { return s.gain.Load() > 0 || l.flushed.Load()%probe == 0 }
+func (s *scheduler) gains(l *lane) bool { return s.gain.Load() > 0 || oneIn(probe, l.flushed.Load()) }
 
-// yield lets others run: so many of l's relay, if there is an o, which the caller has claimed, or whatever is runnable. inTurn
-// says that it was woken by the relay, and has to pass on.
+// oneIn is true for one in 2^bits of numbers, whatever the steps they come in.
+func oneIn(bits int, n uint32) bool {
+	n = (n ^ n>>16) * 0x85ebca6b
+	n = (n ^ n>>13) * 0xc2b2ae35
+	return n>>(32-bits) == 0
+}
+
+// yield lets others run: so many of l's relay, if there is an o, which the caller has claimed, or whatever is runnable, unless
+// that may be a computation. inTurn says that it was woken by the relay, and has to pass on.
 func (s *scheduler) yield(l *lane, o *op, behind int) (inTurn bool) {
-	if n := s.shy.Load(); n > 0 {
+	before := l.flushed.Load()
+	switch n := s.shy.Load(); {
+	case o != nil && l.stand(o, behind):
+		inTurn = true
+	case n > 0:
 		s.shy.Store(n - 1)
 		return false
-	}
-	before := l.flushed.Load()
-	if before%sample == 0 || s.slow.Load() > 0 {
-		inTurn = s.timed(l, o, behind)
-	} else {
-		inTurn = l.letRun(o, behind)
+	case oneIn(sample, before) || s.slow.Load() > 0 || s.fear.Load() > 0:
+		s.timed(l)
+	default:
+		runtime.Gosched()
 	}
 	submitted := l.flushed.Load() - before
 	switch n := s.gain.Load(); {
@@ -59,47 +68,53 @@ func (s *scheduler) yield(l *lane, o *op, behind int) (inTurn bool) {
 	return inTurn
 }
 
-// letRun is yield without its lessons.
-func (l *lane) letRun(o *op, behind int) (inTurn bool) {
-	if o != nil && l.relay.active.Load() {
-		if l.wakeable(o); l.relay.join(o.wake, behind) {
-			<-o.wake
-			return true
-		}
-	}
-	runtime.Gosched()
-	return false
-}
-
-// timed yields and looks at the clock, which costs as much as the rest.
-func (s *scheduler) timed(l *lane, o *op, behind int) (inTurn bool) {
-	before, began := l.writtenSQEs(), time.Now()
-	inTurn = l.letRun(o, behind)
-	took, queued := time.Since(began), l.writtenSQEs()-before
-	if took > patient && took/time.Duration(queued+1) > stranger {
-		if n := s.slow.Load() + 1; n < enough {
-			s.slow.Store(n)
-			return inTurn
-		}
-		fear := min(max(2*s.fear.Load(), minFear), maxFear)
-		s.fear.Store(fear)
-		s.shy.Store(fear)
-		return inTurn
-	}
-	if s.slow.Load() > 0 {
-		s.slow.Store(0)
-		s.fear.Store(0)
-	}
-	return inTurn
-}
-
-// crowds makes the caller one more leader, if the CPUs are taken: who parks then gets a P back late.
-func (s *scheduler) crowds(l *lane) bool {
-	if s.shy.Load() == 0 {
+// stand has o's owner sleep in the line of l's relay, if there is one, until its turn comes.
+func (l *lane) stand(o *op, behind int) bool {
+	if !l.relay.active.Load() {
 		return false
 	}
-	l.leaders.Add(1)
+	if l.wakeable(o); !l.relay.join(o.wake, behind) {
+		return false
+	}
+	<-o.wake
 	return true
+}
+
+// timed lets whatever is runnable run, and looks at the clock, which costs as much as the rest.
+func (s *scheduler) timed(l *lane) {
+	before, began := l.writtenSQEs(), time.Now()
+	runtime.Gosched()
+	took, queued := time.Since(began), l.writtenSQEs()-before
+	if took > patient && took/time.Duration(queued+1) > stranger {
+		s.slowly()
+	} else {
+		s.soon()
+	}
+}
+
+// slowly is called when that took long. Who has come to know that is shy after one more time.
+func (s *scheduler) slowly() {
+	if n := s.slow.Load() + 2; n < enough && s.fear.Load() == 0 {
+		s.slow.Store(n)
+		return
+	}
+	fear := min(max(2*s.fear.Load(), minFear), maxFear)
+	s.slow.Store(0)
+	s.fear.Store(fear)
+	s.shy.Store(fear)
+}
+
+// soon is called when it didn't.
+func (s *scheduler) soon() {
+	if n := s.slow.Load(); n > 0 {
+		s.slow.Store(n - 1)
+	}
+	if fear := s.fear.Load(); fear > 0 {
+		if fear -= fear / 8; fear < minFear/2 {
+			fear = 0
+		}
+		s.fear.Store(fear)
+	}
 }
 
 // writtenSQEs is how many operations have reached the queue so far.

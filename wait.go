@@ -63,7 +63,7 @@ func (l *lane) linger(o *op, ctx context.Context) bool {
 	if o.isDone() {
 		return true
 	}
-	if !o.isHandedOver() && (l.leaders.CompareAndSwap(0, 1) || l.scheduler.crowds(l)) {
+	if !o.isHandedOver() && l.leaders.CompareAndSwap(0, 1) {
 		l.lead(o, ctx)
 	}
 	if o.isDone() {
@@ -76,7 +76,8 @@ func (l *lane) linger(o *op, ctx context.Context) bool {
 func (o *op) isHandedOver() bool { return o.state.Load()&isHanded != 0 }
 
 // lead waits in the kernel, and reads what comes, until o is done or nothing came for a while. There is one leader: two
-// wake each other up. It lets others run before it submits, so that what they start goes along.
+// wake each other up, and would pass a relay to each other. It lets others run before it submits, so that what they start goes
+// along.
 func (l *lane) lead(o *op, ctx context.Context) {
 	if l.armed.Load() {
 		l.disarm()
@@ -85,7 +86,7 @@ func (l *lane) lead(o *op, ctx context.Context) {
 	for some := true; ; {
 		for some && l.shared() && !o.isDone() && (ctx == nil || ctx.Err() == nil) {
 			l.yielding.Store(true)
-			inTurn := l.scheduler.yield(l, l.lone(o), o.feed())
+			inTurn := l.scheduler.yield(l, o, o.feed())
 			l.yielding.Store(false)
 			l.flush()
 			l.reap()
@@ -112,17 +113,10 @@ func (l *lane) lead(o *op, ctx context.Context) {
 		}
 	}
 	// Who parked while there was a leader has relied on it.
-	if l.leaders.Add(-1) == 0 && !l.relay.active.Load() {
+	l.leaders.Store(0)
+	if !l.relay.active.Load() {
 		l.entrust()
 	}
-}
-
-// lone is o if there is one leader: two would pass a relay to each other, and never wait.
-func (l *lane) lone(o *op) *op {
-	if l.leaders.Load() > 1 {
-		return nil
-	}
-	return o
 }
 
 // feed is behind how many others its leader submits what they have started: a device is idle meanwhile.
