@@ -71,13 +71,20 @@ func TestADeviceBeginsBeforeSomebodyWaits(t *testing.T) {
 		flag            int
 		ord             Ordering
 		before, pending uint32 // before the last one, and after it
+		yielding        int32  // a leader lets others run, with so many Ps
 	}{
-		{O_DIRECT, None, few - 1, 0},
-		{O_DIRECT, Link, few - 1, few + 1}, // somebody may have more to say
-		{0, None, few - 1, few},
-		{0, None, eager - 1, eager},
+		{O_DIRECT, None, few - 1, 0, 0},
+		{O_DIRECT, None, few - 1, 0, 1},
+		{O_DIRECT, None, few - 1, few, 2},     // he submits
+		{O_DIRECT, Link, few - 1, few + 1, 0}, // somebody may have more to say
+		{0, None, few - 1, few, 0},
+		{0, None, eager - 1, eager, 0},
 	} {
 		r, f := unsweptFile(t, c.flag)
+		if c.yielding > 0 {
+			r.yielding.Store(true)
+			r.procs.Store(c.yielding)
+		}
 		if c.ord == Link && !r.k.Links() {
 			continue // this kernel is not trusted with links: nothing is held back
 		}
@@ -99,8 +106,9 @@ func TestADeviceBeginsBeforeSomebodyWaits(t *testing.T) {
 		}
 		start(None)
 		if n := r.k.SQ.Pending(); n != c.pending {
-			t.Errorf("flags %#x, ordering %d: %d are pending after one more, not %d", c.flag, c.ord, n, c.pending)
+			t.Errorf("%+v: %d are pending after one more", c, n)
 		}
+		r.yielding.Store(false)
 		for _, w := range started {
 			if n, err := w.Wait(); n != 4096 || err != nil {
 				t.Error(n, err)

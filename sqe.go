@@ -80,11 +80,11 @@ func (l *lane) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err
 // few: a device that has run dry begins soon, and one that is busy costs no more calls.
 const eager, few = 16, 4
 
-// due reports whether to submit what is queued for a device now. Not while a leader lets others run: it is about to submit
-// what they start. Under sq.mu.
+// due reports whether to submit what is queued for a device now. With several Ps not while a leader lets others run: it is about
+// to submit what they start, and a call among them would hand the P over. Under sq.mu.
 func (l *lane) due() bool {
 	queued := uint64(l.k.SQ.Claimed() - l.flushed.Load())
-	if queued < few || l.heldBack.Load() || l.yielding.Load() {
+	if queued < few || l.heldBack.Load() || l.yielding.Load() && l.ring.procs.Load() > 1 {
 		return false
 	}
 	return queued >= eager || 2*queued >= l.sq.direct-l.served.Load()
