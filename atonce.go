@@ -29,16 +29,18 @@ const burst = 2
 // results are some ops to be used in turn.
 type results struct {
 	ops    [burst]*op
+	of     [burst]*handle // whose they were last
 	next   int
 	stripe uint32
-	missed int // how often in a row none was free
-	found  int // how often in a row one was
+	missed int     // how often in a row none was free
+	found  int     // how often in a row one was, for the same file
+	last   *handle // that file
 }
 
 // forgotten is after how many reads in a row that found none free the next is given up: its result may never be taken.
-const forgotten = 64
+const forgotten = 16
 
-// steady is after how many reads in a row that found one nobody starts several at once any more.
+// steady is after how many reads of a file in a row that found one nobody starts several at once any more.
 const steady = 32
 
 // get is the P's results, which are put back into local.
@@ -49,8 +51,11 @@ func (a *atOnce) get() *results {
 	return &results{stripe: a.next.Add(1) % countStripes}
 }
 
-// any reports whether there is an op for one more, which is the next then.
-func (r *results) any(l *lane) bool {
+// any reports whether there is an op for one more read of h, which is the next then.
+func (r *results) any(l *lane, h *handle) bool {
+	if r.last != h {
+		r.last, r.found = h, 0
+	}
 	for range burst {
 		o := r.ops[r.next]
 		if o == nil || o.gen() >= lastGen || r.missed >= forgotten {
@@ -68,9 +73,20 @@ func (r *results) any(l *lane) bool {
 	return false
 }
 
-// put makes the next op one that has ended with n. There is one.
-func (r *results) put(a *atOnce, n int) (o *op, gen uint64) {
+// crowded reports whether all that are not free are h's.
+func (r *results) crowded(h *handle) bool {
+	for _, of := range r.of {
+		if of != h {
+			return false
+		}
+	}
+	return true
+}
+
+// put makes the next op one of h that has ended with n. There is one.
+func (r *results) put(a *atOnce, h *handle, n int) (o *op, gen uint64) {
 	o = r.ops[r.next]
+	r.of[r.next] = h
 	r.next = (r.next + 1) % burst
 	o.res, gen = int32(n), uint64(o.born)
 	o.born++ // the generation in which it is free again

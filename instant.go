@@ -50,10 +50,12 @@ func (r *Ring) cached(c *call, h *handle) (o *op, gen uint64, done bool) {
 		return nil, 0, false
 	}
 	a := r.atOnce.get()
-	if !a.any(&r.lane) {
-		h.crowd()
+	if !a.any(&r.lane, h) {
+		if a.crowded(h) {
+			h.crowd()
+		}
 	} else if n, ok := h.readNow(c); ok {
-		o, gen = a.put(&r.atOnce, n)
+		o, gen = a.put(&r.atOnce, h, n)
 		if a.found >= steady && h.crowded.Load() != 0 {
 			h.crowded.Store(0)
 		}

@@ -32,7 +32,7 @@ type lane struct {
 	crowded  atomic.Bool   // because it found no room
 	todo     atomic.Bool   // follow has something to do
 
-	leaders    atomic.Int32 // 1 while somebody waits in the kernel for all
+	leaders    atomic.Int32 // 1 while there is one, who sees to all: he waits in the kernel, or stands in line
 	yielding   atomic.Bool  // the leader lets others run, and submits what they leave
 	parked     atomic.Int32
 	watchers   atomic.Int32 // who relies on the notification: the parked, Done, a sleeping sweeper

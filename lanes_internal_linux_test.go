@@ -297,6 +297,59 @@ func TestBurstsOfCachedReadsGoTogether(t *testing.T) {
 	}
 }
 
+// What is remembered of one file is not put down to another.
+func TestBurstsOfOneFileAreNotAnothers(t *testing.T) {
+	firstLaneOnly(t)
+	if uring.Race {
+		t.Skip("under the race detector every read goes through the ring")
+	}
+	withProcs(t, 1)
+	r := openRing(t, nil)
+	many, _ := dataFile(t, r, 64)
+	one, _ := dataFile(t, r, 64)
+	var bufs [8][64]byte
+	start := func(f *File, i int) Completion[int] { return r.ReadAt(f, bufs[i][:], 0) }
+	take := func(c Completion[int]) {
+		t.Helper()
+		if n, err := c.Wait(); n != 64 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+
+	for range 300 { // bursts of one, and one by one of the other in between
+		var cs [8]Completion[int]
+		for i := range cs {
+			cs[i] = start(many, i)
+		}
+		for _, c := range cs {
+			take(c)
+		}
+		for range 2 * steady {
+			take(start(one, 0))
+		}
+	}
+	if many.crowded.Load() < 100 {
+		t.Error("bursts are forgotten, because others read one by one")
+	}
+
+	// Some hold results of one file: reads of the other don't end at once, for a while.
+	many.cold.Store(0)
+	var held [burst]Completion[int]
+	for i := range held {
+		held[i] = start(many, i)
+	}
+	before := r.Stats().Submitted
+	for range 1000 {
+		take(start(one, burst))
+	}
+	if n := r.Stats().Submitted - before; n > 100 || one.crowded.Load() != 0 {
+		t.Errorf("%d of 1000 went to the ring, since results of another file were not taken; crowded %d", n, one.crowded.Load())
+	}
+	for _, c := range held {
+		take(c)
+	}
+}
+
 func TestCachedReadOfWhatIsClosedIsAnError(t *testing.T) {
 	r := openRing(t, nil)
 	f, _ := dataFile(t, r, 16)
@@ -377,7 +430,7 @@ func TestResultsOfCachedReadsAreTakenOnce(t *testing.T) {
 	a.missed = forgotten
 	for i := range a.ops {
 		a.next = i
-		if !a.any(&r.lane) || a.ops[i].state.Load() != 0 {
+		if !a.any(&r.lane, &f.handle) || a.ops[i].state.Load() != 0 {
 			t.Error("a forgotten result was not given up")
 		}
 		a.missed = forgotten
@@ -385,19 +438,19 @@ func TestResultsOfCachedReadsAreTakenOnce(t *testing.T) {
 
 	// The last generation of an op is nobody's.
 	a = &results{}
-	a.any(&r.lane)
+	a.any(&r.lane, &f.handle)
 	last := a.ops[0]
 	last.born = lastGen - 1
 	last.state.Store((lastGen - 1) << genShift)
-	if !a.any(&r.lane) || a.ops[0] != last {
+	if !a.any(&r.lane, &f.handle) || a.ops[0] != last {
 		t.Error("the generation before the last was not used")
 	}
-	o, gen := a.put(&r.atOnce, 7)
+	o, gen := a.put(&r.atOnce, &f.handle, 7)
 	if n, err := (Completion[int]{pending{o: o, gen: gen}}).Wait(); n != 7 || err != nil {
 		t.Error(n, err)
 	}
 	a.next = 0
-	if !a.any(&r.lane) || a.ops[0] == last {
+	if !a.any(&r.lane, &f.handle) || a.ops[0] == last {
 		t.Error("an op was used again after its last generation")
 	}
 }

@@ -14,6 +14,7 @@ import (
 const (
 	tick    = time.Millisecond
 	restful = 10 // ticks without traffic before it falls asleep
+	recount = 64 // every so many ticks it counts the Ps: asking takes the runtime's lock
 )
 
 func (r *Ring) sweeper() {
@@ -22,9 +23,11 @@ func (r *Ring) sweeper() {
 	defer t.Stop()
 	var last uint32
 	for {
-		r.procs.Store(int32(runtime.GOMAXPROCS(0))) // here, because asking takes the scheduler's lock
 		backoff, next := 1, 1
 		for quiet, n := 0, 0; quiet < restful; n++ {
+			if n%recount == 0 {
+				r.procs.Store(int32(runtime.GOMAXPROCS(0)))
+			}
 			select {
 			case <-t.C:
 			case <-r.stop:

@@ -121,3 +121,19 @@ func TestTheSweeperReadsWhatNobodyElseDoes(t *testing.T) {
 	unread("and somebody submits, but one tick has passed", 0)
 	r.unuse(0)
 }
+
+// The number of Ps may change while there is traffic all the time.
+func TestTheSweeperCountsThePs(t *testing.T) {
+	firstLaneOnly(t)
+	withProcs(t, 2)
+	r := openRing(t, nil)
+	for _, n := range []int{3, 1, 2} {
+		withProcs(t, n)
+		until(t, "it counts them", func() bool {
+			for range 10 {
+				r.Nop().Wait()
+			}
+			return r.procs.Load() == int32(n)
+		})
+	}
+}

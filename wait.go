@@ -45,7 +45,7 @@ func (l *lane) help(o *op, gen uint64) {
 	l.flush()
 	l.reap()
 	for range 3 {
-		if o.over(gen) || l.submitting() == 0 {
+		if o.over(gen) || l.submitting() <= 0 {
 			return
 		}
 		l.scheduler.yield(l, nil, 0) // what somebody is submitting just now may end there and then

@@ -14,7 +14,7 @@ package main
 static int compute(int tell, volatile char *p) {
 	if (write(tell, "x", 1) != 1)
 		return 0;
-	for (long i = 0; i < 10L * 1000 * 1000 * 1000; i++)
+	for (long long i = 0; i < 10LL * 1000 * 1000 * 1000; i++)
 		if (*p)
 			return 1;
 	return 0;
