@@ -3,7 +3,6 @@ package rio
 import (
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -116,10 +115,7 @@ func TestWhoIsShyStandsInLineOnly(t *testing.T) {
 // the runtime preempts that.
 func BenchmarkWorthBeingShy(b *testing.B) {
 	const blocks = 4096
-	name := filepath.Join(b.TempDir(), "data")
-	if err := os.WriteFile(name, make([]byte, blocks*4096), 0o600); err != nil {
-		b.Fatal(err)
-	}
+	name := fileOf(b, blocks)
 	for _, with := range []string{"with", "without"} {
 		b.Run(with, func(b *testing.B) {
 			r := ringFor(b)

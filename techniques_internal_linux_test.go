@@ -51,6 +51,16 @@ func ringFor(b *testing.B) *Ring {
 	return r
 }
 
+// fileOf is the name of a file of so many blocks of 4 KiB.
+func fileOf(b *testing.B, blocks int) (name string) {
+	b.Helper()
+	name = filepath.Join(b.TempDir(), "data")
+	if err := os.WriteFile(name, make([]byte, blocks*4096), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	return name
+}
+
 // One kernel ring is one lock: several share the work of goroutines that submit many operations each, on several Ps.
 func BenchmarkWorthSideLanes(b *testing.B) {
 	for _, with := range []string{"with", "without"} {
@@ -162,10 +172,7 @@ func BenchmarkWorthYields(b *testing.B) {
 // What lies in the page cache is read at once.
 func BenchmarkWorthCachedReads(b *testing.B) {
 	const blocks = 4096
-	name := filepath.Join(b.TempDir(), "data")
-	if err := os.WriteFile(name, make([]byte, blocks*4096), 0o600); err != nil {
-		b.Fatal(err)
-	}
+	name := fileOf(b, blocks)
 	for _, goroutines := range []int{1, 64} {
 		for _, with := range []string{"with", "without"} {
 			b.Run(with+map[int]string{1: "/one", 64: "/64goroutines"}[goroutines], func(b *testing.B) {
@@ -192,10 +199,7 @@ func BenchmarkWorthCachedReads(b *testing.B) {
 // Who starts several cached reads at once has them go together, without a try each time: a window of eight.
 func BenchmarkWorthKnowingBursts(b *testing.B) {
 	const blocks, window = 4096, 8
-	name := filepath.Join(b.TempDir(), "data")
-	if err := os.WriteFile(name, make([]byte, blocks*4096), 0o600); err != nil {
-		b.Fatal(err)
-	}
+	name := fileOf(b, blocks)
 	for _, with := range []string{"with", "without"} {
 		b.Run(with, func(b *testing.B) {
 			r := ringFor(b)

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Computes is a program with one P that computes in C while results come for operations which its only thread has begun. It
-// says "begun" to its standard output, one byte for each round, and expects that byte from the address that it is given.
+// Computes is a program that computes in C while results come for operations which the thread that computes has begun. In each
+// round it writes a byte to its standard output, and expects one from the address that it is given.
 //
 //	GOMAXPROCS=1 computes ADDRESS ROUNDS
 package main
