@@ -58,7 +58,7 @@ var kinds = [numKinds]struct {
 }
 
 // maxTransfer is the most that one read or write moves (MAX_RW_COUNT).
-const maxTransfer = 0x7ffff000
+const maxTransfer = uring.MaxTransfer
 
 // maxVector is the most buffers that one vectored transfer takes (UIO_MAXIOV).
 const maxVector = 1024

@@ -125,7 +125,7 @@ func (r *request) release() {
 // buffers is the memory that a read or write is about.
 func (r *request) buffers() [][]byte {
 	if r.Op == uring.OpReadv || r.Op == uring.OpWritev {
-		return r.Addr.Buffers(int(r.Len))
+		return r.Vector()
 	}
 	return [][]byte{r.Addr.Bytes(int(r.Len))}
 }

@@ -42,6 +42,22 @@ func (a Addr) Buffers(n int) [][]byte {
 	return bufs
 }
 
+// MaxTransfer is as much as one transfer moves (the kernel's MAX_RW_COUNT), in bytes.
+const MaxTransfer = 0x7ffff000
+
+// Vector is the memory that r, a READV or WRITEV, is about, as far as one transfer can be.
+func (r *Request) Vector() [][]byte {
+	bufs, left := r.Addr.Buffers(int(r.Len)), MaxTransfer
+	for i, b := range bufs {
+		if len(b) > left {
+			bufs[i] = b[:left]
+			return bufs[:i+1]
+		}
+		left -= len(b)
+	}
+	return bufs
+}
+
 // A Pins keeps memory where it is, and alive, until Release.
 type Pins struct{ p runtime.Pinner }
 

@@ -108,7 +108,7 @@ func left(r *uring.Request, one [][]byte, done int32) [][]byte {
 		}
 		return one
 	}
-	bufs := r.Addr.Buffers(int(r.Len))
+	bufs := r.Vector()
 	for len(bufs) > 0 && int(done) >= len(bufs[0]) {
 		done -= int32(len(bufs[0]))
 		bufs = bufs[1:]

@@ -147,7 +147,7 @@ func write(b []byte, f func(p []byte) (int, error)) (int, error) {
 // buffers is the memory that a transfer is about.
 func (r *request) buffers() [][]byte {
 	if r.Op == uring.OpReadv || r.Op == uring.OpWritev {
-		return r.Addr.Buffers(int(r.Len))
+		return r.Vector()
 	}
 	return [][]byte{r.Addr.Bytes(int(r.Len))}
 }
