@@ -74,3 +74,62 @@ func TestWhatHasNoDeadlinesCanBeCancelled(t *testing.T) {
 		t.Error(res)
 	}
 }
+
+// lentPipe is somebody else's file without deadlines.
+type lentPipe struct {
+	*os.File
+	reading chan struct{}
+}
+
+func (p lentPipe) Read(b []byte) (int, error) {
+	p.reading <- struct{}{}
+	return p.File.Read(b)
+}
+
+func (lentPipe) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
+func (lentPipe) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
+
+// Nor is what a goroutine reads that was left alone with a file that is lent: whoever has it lent next gets it, if the read
+// couldn't be ended (as on Windows it can).
+func TestWhatIsLentWithoutDeadlinesCanBeCancelled(t *testing.T) {
+	r := openRing(t)
+	pr, pw, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pr.Close()
+	defer pw.Close()
+	f := lentPipe{pr, make(chan struct{}, 10)}
+	lend := func() {
+		t.Helper()
+		if err := r.Lender().Lend(0, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var pins uring.Pins
+	defer pins.Release()
+	read := func(p []byte, data uint64) {
+		r.SQ.Claim().Fill(uring.OpRead, uring.SQEFixedFile, 0, 0, pins.Bytes(p), uint32(len(p)), 0, data)
+		r.SQ.Publish()
+		r.Submit()
+	}
+	lend()
+	first, second := make([]byte, 10), make([]byte, 10)
+	read(first, 1)
+	<-f.reading
+	r.SQ.Claim().FillCancel(1, 2)
+	r.SQ.Publish()
+	r.Submit()
+	if res := reap(t, r, 2); res[1] != -int32(syscall.ECANCELED) || res[2] != 0 && res[2] != -int32(syscall.EALREADY) {
+		t.Fatal(res)
+	}
+	if err := r.SetFile(0, -1); err != nil {
+		t.Fatal(err)
+	}
+	lend()
+	read(second, 3)
+	pw.Write([]byte("abc"))
+	if res := reap(t, r, 1)[3]; res != 3 || string(second[:3]) != "abc" || first[0] != 0 {
+		t.Errorf("%d, %q, and %q in memory that was given back", res, second, first)
+	}
+}

@@ -85,9 +85,7 @@ func (d *direction) cancel(r *request) (ended bool) {
 		return true
 	}
 	if d.alone.call != nil {
-		d.queue = slices.Delete(d.queue, 0, 1)
-		d.alone.left = d.alone.at
-		return true
+		return d.cancelAlone(r)
 	}
 	d.kick()
 	return false
@@ -146,7 +144,8 @@ type deadlines interface {
 
 func newStream(rw io.ReadWriter, d deadlines) *stream {
 	if d.SetReadDeadline(time.Time{}) != nil { // nor do they have the other one
-		return &stream{in: direction{alone: alone{call: rw.Read, reads: true}}, out: direction{alone: alone{call: rw.Write}}}
+		f, _ := rw.(syscall.Conn)
+		return &stream{in: direction{alone: alone{call: rw.Read, f: f, reads: true}}, out: direction{alone: alone{call: rw.Write, f: f}}}
 	}
 	s := &stream{}
 	s.in.deadline, s.out.deadline = d.SetReadDeadline, d.SetWriteDeadline

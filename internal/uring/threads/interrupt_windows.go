@@ -1,0 +1,20 @@
+package threads
+
+import (
+	"errors"
+	"syscall"
+)
+
+const canInterrupt = true
+
+// interrupt ends the reads and writes that wait on f, if it can. What begins only then isn't among them.
+func interrupt(f syscall.Conn) {
+	rc, err := f.SyscallConn()
+	if err != nil {
+		return
+	}
+	rc.Control(func(h uintptr) { syscall.CancelIoEx(syscall.Handle(h), nil) })
+}
+
+// interrupted reports whether err is what interrupt has done.
+func interrupted(err error) bool { return errors.Is(err, syscall.ERROR_OPERATION_ABORTED) }
