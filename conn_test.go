@@ -88,7 +88,7 @@ func TestConnsTalk(t *testing.T) {
 		if got, err := io.ReadAll(a); err != nil || string(got) != "still here" {
 			t.Errorf("received %q, %v", got, err)
 		}
-		if _, err := a.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
+		if _, err := a.Write([]byte("x")); !is(err, syscall.EPIPE) {
 			t.Errorf("Write after CloseWrite: %v; want EPIPE", err)
 		}
 	})
@@ -230,11 +230,7 @@ func TestDialUDP(t *testing.T) {
 	for _, network := range []string{"udp4", "udp6"} {
 		t.Run(network, func(t *testing.T) {
 			r := newRing(t, nil)
-			pc, err := net.ListenPacket(network, loopback(t, network))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer pc.Close()
+			pc := listenPacket(t, network)
 			c, err := r.Dial(context.Background(), network, pc.LocalAddr().String())
 			if err != nil {
 				t.Fatal(err)
@@ -457,7 +453,7 @@ func TestCloseOfAConnRacesWithWhatBegins(t *testing.T) {
 		rounds = 30
 	}
 	for range rounds {
-		a, b := connPair(t, r, "unix")
+		a, b := connPair(t, r, local())
 		var wg sync.WaitGroup
 		for _, op := range []func() error{
 			func() error { _, err := a.Read(make([]byte, 1)); return err },
@@ -547,7 +543,7 @@ func TestReadDeadline(t *testing.T) {
 		wantTimeout(t, "SetDeadline, write", err)
 		a.SetDeadline(time.Time{})
 		b.Close()
-		if n, err := io.Copy(io.Discard, a); n != 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		if n, err := io.Copy(io.Discard, a); n != 0 || err != nil && !is(err, syscall.ECONNRESET) {
 			t.Error(n, err)
 		}
 	})

@@ -160,7 +160,7 @@ func TestPendingCallsHaveNoGoroutines(t *testing.T) {
 	var pending []<-chan error
 	var conns []*rio.Conn
 	for range n {
-		a, b := connPair(t, r, "unix")
+		a, b := connPair(t, r, local())
 		conns = append(conns, a, b)
 		a.SetDeadline(time.Now().Add(time.Hour))
 		pending = append(pending, begun(t, r, func() error {

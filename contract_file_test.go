@@ -107,7 +107,11 @@ func TestFSIsAFileSystem(t *testing.T) {
 		}
 	}
 	outside := fileOf(t, []byte("a secret"))
-	if err := errors.Join(os.Symlink("a", filepath.Join(dir, "link")), os.Symlink(outside, filepath.Join(dir, "out"))); err != nil {
+	if err := os.Symlink("a", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "out")
+	if err := os.Symlink(outside, out); err != nil {
 		t.Fatal(err)
 	}
 	fsys := r.FS(rootOf(t, dir))
@@ -124,7 +128,10 @@ func TestFSIsAFileSystem(t *testing.T) {
 		t.Errorf("a file is a %T", f)
 	}
 	f.Close()
-	if err := os.Remove(filepath.Join(dir, "out")); err != nil { // TestFS wants to open everything
+	if err := os.Remove(out); err != nil { // TestFS wants to open everything
+		if onWindows {
+			t.Skip("links out of there can't be removed: ", err) // in Wine
+		}
 		t.Fatal(err)
 	}
 	before := r.Stats().Completed

@@ -65,7 +65,7 @@ func TestTheProfileNamesWhoHangs(t *testing.T) {
 // It may be switched while operations run, and looked at.
 func TestTheProfileMayBeSwitchedUnderLoad(t *testing.T) {
 	r := newRing(t, &rio.Config{Depth: 4})
-	a, b := connPair(t, r, "unix")
+	a, b := connPair(t, r, local())
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	for _, work := range []func(){

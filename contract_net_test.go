@@ -102,7 +102,7 @@ func (e ends) said(n int, err error) string {
 		}
 	}
 	// It was another system call.
-	text = strings.NewReplacer(": send: ", ": write: ", ": recv: ", ": read: ", ": accept: ", ": accept4: ").Replace(text)
+	text = strings.NewReplacer(": send: ", ": write: ", ": wsasend: ", ": write: ", ": wsarecv: ", ": read: ", ": recv: ", ": read: ", ": accept: ", ": accept4: ").Replace(text)
 	if oe := (*net.OpError)(nil); errors.As(err, &oe) {
 		text += fmt.Sprintf(" | %s %s source:%v addr:%v timeout:%v temporary:%v", oe.Op, oe.Net, oe.Source != nil, oe.Addr != nil, oe.Timeout(), oe.Temporary())
 	}
@@ -142,8 +142,10 @@ func TestErrorsOfAConnAreThoseOfPackageNet(t *testing.T) {
 		see("read, past deadline", n, err)
 		n, err = e.client.Write(buf)
 		see("write, past deadline", n, err)
-		n, err = e.client.Read(nil)
-		see("empty read, past deadline", n, err)
+		if !onWindows { // package net's asks the system there
+			n, err = e.client.Read(nil)
+			see("empty read, past deadline", n, err)
+		}
 		n, err = e.client.Write(nil)
 		see("empty write, past deadline", n, err)
 		see("clear", 0, e.client.SetDeadline(time.Time{}))
@@ -153,8 +155,10 @@ func TestErrorsOfAConnAreThoseOfPackageNet(t *testing.T) {
 		see("write", n, err)
 		n, err = e.server.Read(buf)
 		see("read "+string(buf[:n]), n, err)
-		n, err = e.server.Read(nil)
-		see("empty read", n, err)
+		if !onWindows { // package net's waits there until something comes
+			n, err = e.server.Read(nil)
+			see("empty read", n, err)
+		}
 		see("close write", 0, e.client.CloseWrite())
 		n, err = e.client.Write([]byte("x"))
 		see("write after it", n, err)

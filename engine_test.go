@@ -1,7 +1,6 @@
 package rio_test
 
 import (
-	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -29,7 +28,7 @@ func eventually(t testing.TB, what string, cond func() bool) {
 // tempFile is a new file with that content, closed at the test's end.
 func tempFile(t testing.TB, content string) *os.File {
 	t.Helper()
-	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	f, err := os.Create(filepath.Join(scratch(t), "f"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +42,7 @@ func tempFile(t testing.TB, content string) *os.File {
 // appendFile is a file that keeps the order in which it is written to.
 func appendFile(t testing.TB) *os.File {
 	t.Helper()
-	f, err := os.OpenFile(filepath.Join(t.TempDir(), "log"), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(filepath.Join(scratch(t), "log"), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +103,7 @@ func ok[T any](t testing.TB, c rio.Completion[T]) T {
 // fails waits for c, which has to fail with target.
 func fails[T any](t testing.TB, c rio.Completion[T], target error) {
 	t.Helper()
-	if v, err := c.Wait(); !errors.Is(err, target) {
+	if v, err := c.Wait(); !is(err, target) {
 		t.Fatalf("it gave %v, %v, not %v", v, err, target)
 	}
 }

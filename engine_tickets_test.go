@@ -239,11 +239,7 @@ func TestChainsOfForeignFilesWaitForPlaces(t *testing.T) {
 // is lost.
 func TestThousandPendingConnReadsTakeNoPlaces(t *testing.T) {
 	r := newRing(t, &rio.Config{Depth: 2})
-	l, err := r.Listen("unix", t.TempDir()+"/s")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
+	l := listen(t, r, local())
 	n := 1000
 	if testing.Short() {
 		n = 100
@@ -251,7 +247,8 @@ func TestThousandPendingConnReadsTakeNoPlaces(t *testing.T) {
 	peers := make([]net.Conn, n)
 	conns := make([]net.Conn, n)
 	for i := range n {
-		if peers[i], err = net.Dial("unix", l.Addr().String()); err != nil {
+		var err error
+		if peers[i], err = net.Dial(local(), l.Addr().String()); err != nil {
 			t.Fatal(err)
 		}
 		defer peers[i].Close()

@@ -408,7 +408,7 @@ func TestFileOnAPipe(t *testing.T) {
 	if _, err := in.Seek(0, io.SeekCurrent); !errors.Is(err, syscall.ESPIPE) {
 		t.Errorf("Seek: %v; want ESPIPE", err)
 	}
-	if err := in.Sync(); !errors.Is(err, syscall.EINVAL) {
+	if err := in.Sync(); !errors.Is(err, syscall.EINVAL) && !onWindows { // where pipes have buffers to flush
 		t.Errorf("Sync: %v; want EINVAL", err)
 	}
 }
@@ -418,7 +418,7 @@ func TestWriteToABrokenPipe(t *testing.T) {
 	in, out := pipeOn(t, r)
 	in.Close()
 	n, err := out.Write([]byte("x"))
-	if pe := (*fs.PathError)(nil); n != 0 || !errors.Is(err, syscall.EPIPE) || !errors.As(err, &pe) || pe.Op != "write" {
+	if pe := (*fs.PathError)(nil); n != 0 || !is(err, syscall.EPIPE) || !errors.As(err, &pe) || pe.Op != "write" {
 		t.Errorf("%d, %v; want EPIPE", n, err)
 	}
 }

@@ -142,7 +142,7 @@ func wantInt(t *testing.T, what string, c rio.Completion[int], n int) {
 func wantErrno[T any](t *testing.T, call string, c rio.Completion[T], errno syscall.Errno) {
 	t.Helper()
 	_, err := c.Wait()
-	if !errors.Is(err, errno) {
+	if !is(err, errno) {
 		t.Fatalf("%s: %v; want %v", call, err, errno)
 	}
 	if se := (*os.SyscallError)(nil); !errors.As(err, &se) || se.Syscall != call {

@@ -2,7 +2,6 @@ package rio_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -293,7 +292,7 @@ func TestOrderingsHoldInAnyMixture(t *testing.T) {
 					} else if bads[i] {
 						want = syscall.EBADF
 					}
-					if !errors.Is(errs[i], want) {
+					if !is(errs[i], want) {
 						t.Fatalf("seed %d: operation %d: %v, not %v", seed, i, errs[i], want)
 					}
 					if landed != (errs[i] == nil) {

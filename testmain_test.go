@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 	r.Close()
 	before := openFDs()
 	code := m.Run()
+	leaveNoScratch()
 	after := openFDs()
 	for i := 0; i < 100 && len(after) > len(before); i++ {
 		time.Sleep(10 * time.Millisecond) // the kernel closes some late

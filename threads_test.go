@@ -24,7 +24,7 @@ var notOnThreads = []leftOut{
 }
 
 // onThreads is set where all Rings run on threads.
-var onThreads = os.Getenv("RIO_BACKEND") == "threads"
+var onThreads = os.Getenv("RIO_BACKEND") == "threads" || runtime.GOOS != "linux"
 
 // notPortable are those of the rest that need what only Linux's descriptors have.
 var notPortable = []leftOut{
@@ -50,6 +50,9 @@ func threads() {
 	if !onThreads {
 		return
 	}
+	if runtime.GOOS != "linux" {
+		os.Setenv("RIO_BACKEND", "threads") // there is nothing else
+	}
 	tests := notOnThreads
 	if os.Getenv("RIO_TEST_PORTABLE") != "" || runtime.GOOS != "linux" {
 		hook.Portable()
@@ -61,6 +64,9 @@ func threads() {
 		if underRace {
 			tests = append(tests, leftOut{"for the race detector buffers are copied", `TestMappedMemoryIsABuffer|TestFileMethodsOnADirectFile`})
 		}
+	}
+	if onWindows {
+		tests = append(tests, notOnWindows...)
 	}
 	leaveOut(tests)
 }

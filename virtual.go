@@ -1,7 +1,6 @@
 package rio
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -73,7 +72,11 @@ func (r *Ring) takeConn(f *os.File) (*Conn, error) {
 	if f == nil {
 		return nil, invalid("NewConn", "nil file")
 	}
-	if _, err := f.Stat(); errors.Is(err, os.ErrClosed) {
+	rc, err := f.SyscallConn()
+	if err == nil {
+		err = rc.Control(func(uintptr) {}) // a closed file says so
+	}
+	if err != nil {
 		return nil, foreignError("NewConn", err)
 	}
 	nc, err := net.FileConn(f)
