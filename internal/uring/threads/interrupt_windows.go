@@ -7,7 +7,8 @@ import (
 
 const canInterrupt = true
 
-// interrupt ends the reads and writes that wait on f, if it can. What begins only then isn't among them.
+// interrupt ends the reads and writes that wait on f, whosever they are. What begins only then isn't among them. While
+// Control runs, the handle is nobody else's.
 func interrupt(f syscall.Conn) {
 	rc, err := f.SyscallConn()
 	if err != nil {
