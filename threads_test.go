@@ -62,7 +62,7 @@ func threads() {
 		}
 		tests = append(tests, notPortable...)
 		if underRace {
-			tests = append(tests, leftOut{"for the race detector buffers are copied", `TestMappedMemoryIsABuffer|TestFileMethodsOnADirectFile`})
+			tests = append(tests, leftOut{"for the race detector buffers are copied", `TestMappedMemoryIsABuffer|TestFileMethodsOnADirectFile|TestBuffersCarryWhatTheyShould`})
 		}
 	}
 	if onWindows {
