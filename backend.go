@@ -31,8 +31,9 @@ const (
 	// *os.File, a net.Conn or a net.Listener, and what was begun on it ends with an error if it is closed meanwhile; to cancel
 	// what waits on one moves its deadlines. NewFile duplicates, and so drops fcntl locks. SyncFileRange is an fsync;
 	// Fallocate is errors.ErrUnsupported, since setting a file's size might cut off what another write is appending to it. So
-	// are Connect and NewConn on Windows, where CloseRead doesn't end a Read that waits, errors have Windows's numbers, and a
-	// cancelled read of a pipe interrupts whoever reads from it.
+	// are Connect on Windows, and NewConn where net.FileConn is; CloseRead doesn't end a Read that waits there, errors have
+	// Windows's numbers, and to cancel what waits on a pipe interrupts whoever reads from it, or writes to it: how much of an
+	// interrupted write was sent isn't known.
 	Threads
 )
 

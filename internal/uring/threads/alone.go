@@ -13,26 +13,35 @@ import (
 // request's.
 type alone struct {
 	call  func([]byte) (int, error) // nil: there are deadlines
-	f     syscall.Conn              // what interrupt is for; may be nil
 	reads bool
+	interrupter
 	at    bool   // the goroutine is in call
+	turn  uint   // how often it has been
 	ends  bool   // the request is being interrupted
 	left  bool   // it was cancelled, and its goroutine left alone
+	again int    // how often the request was interrupted though nobody has cancelled it
 	ahead []byte // was read for nobody
+}
+
+// An interrupter ends what waits in a file's reads and writes, whosever they are; what begins only then isn't among it.
+type interrupter struct {
+	interrupt   func() // nil: nothing can
+	interrupted func(error) bool
 }
 
 // patience is how often, a millisecond each, what waits is interrupted before it is left alone: it may just be about to wait.
 const patience = 100
 
-// cancelAlone cancels r, the first one in the queue, as cancel does. Under mu.
-func (d *direction) cancelAlone(r *request) (ended bool) {
+// cancelAlone cancels the first request in the queue, as cancel does. Under mu.
+func (d *direction) cancelAlone(k *kernel) (ended bool) {
 	a := &d.alone
 	switch {
 	case a.ends:
 		return false
-	case a.at && !a.left && a.f != nil && canInterrupt:
+	case a.at && !a.left && a.interrupt != nil:
 		a.ends = true
-		go d.interrupt(r.k)
+		turn := a.turn
+		k.outside.run(func() { d.end(k, turn) })
 		return false
 	}
 	d.leave()
@@ -45,22 +54,22 @@ func (d *direction) leave() {
 	d.alone.left = d.alone.at
 }
 
-// interrupt ends what the first request waits in, or leaves it alone.
-func (d *direction) interrupt(k *kernel) {
+// end interrupts the first request, or leaves its goroutine alone. It holds mu meanwhile, without which the request can't
+// be complete, lest it interrupt the next.
+func (d *direction) end(k *kernel, turn uint) {
 	a := &d.alone
-	for range patience {
-		interrupt(a.f)
-		time.Sleep(time.Millisecond)
-		k.mu.Lock()
-		ends := a.ends
-		k.mu.Unlock()
-		if !ends {
-			return
-		}
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if a.ends {
+	for range patience {
+		if !a.ends || a.turn != turn {
+			return
+		}
+		a.interrupt()
+		k.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		k.mu.Lock()
+	}
+	if a.ends && a.turn == turn {
 		a.ends = false
 		r := d.queue[0]
 		d.leave()
@@ -100,17 +109,21 @@ func (d *direction) runAlone(k *kernel, r *request) {
 			}
 		}
 		a.at = true
+		a.turn++
 		k.mu.Unlock()
 		n, err = a.call(p)
 		k.mu.Lock()
 		a.at = false
-		if n == 0 && interrupted(err) {
-			if !a.ends && !a.left {
-				return // it was meant for the one before: once more
+		if n == 0 && a.interrupt != nil && a.interrupted(err) {
+			switch {
+			case a.ends || a.left:
+				err = syscall.ECANCELED
+			case a.reads && a.again < patience: // it was meant for somebody else's; a write might have sent something
+				a.again++
+				return
 			}
-			err = syscall.ECANCELED
 		}
-		a.ends = false
+		a.ends, a.again = false, 0
 		if a.left {
 			a.left = false
 			if a.reads && n > 0 {

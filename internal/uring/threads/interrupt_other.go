@@ -2,11 +2,5 @@
 
 package threads
 
-import "syscall"
-
-const canInterrupt = false
-
-// What has no deadlines here can't be ended.
-func interrupt(syscall.Conn) {}
-
-func interrupted(error) bool { return false }
+// interrupts returns nothing: what has no deadlines here can't be ended.
+func interrupts(any) interrupter { return interrupter{} }

@@ -2,20 +2,22 @@ package threads
 
 import (
 	"errors"
+	"os"
 	"syscall"
 )
 
-const canInterrupt = true
-
-// interrupt ends the reads and writes that wait on f, whosever they are. What begins only then isn't among them. While
-// Control runs, the handle is nobody else's.
-func interrupt(f syscall.Conn) {
+// interrupts is by CancelIoEx. While Control runs, the handle is nobody else's.
+func interrupts(rw any) (i interrupter) {
+	f, ok := rw.(*os.File)
+	if !ok {
+		return i
+	}
 	rc, err := f.SyscallConn()
 	if err != nil {
-		return
+		return i
 	}
-	rc.Control(func(h uintptr) { syscall.CancelIoEx(syscall.Handle(h), nil) })
+	return interrupter{
+		interrupt:   func() { rc.Control(func(h uintptr) { syscall.CancelIoEx(syscall.Handle(h), nil) }) },
+		interrupted: func(err error) bool { return errors.Is(err, syscall.ERROR_OPERATION_ABORTED) },
+	}
 }
-
-// interrupted reports whether err is what interrupt has done.
-func interrupted(err error) bool { return errors.Is(err, syscall.ERROR_OPERATION_ABORTED) }

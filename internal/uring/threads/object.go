@@ -67,7 +67,7 @@ func (k *kernel) holdObject(f syscall.Conn) (lent, error) {
 	return lent{b.target, func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		if b.users--; b.users == 0 && !owes(b.target) {
+		if b.users--; b.users == 0 && !owes(b.target) { // otherwise for good, unless it is lent once more
 			delete(k.borrowed, f)
 		}
 	}}, nil

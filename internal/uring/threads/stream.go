@@ -85,7 +85,7 @@ func (d *direction) cancel(r *request) (ended bool) {
 		return true
 	}
 	if d.alone.call != nil {
-		return d.cancelAlone(r)
+		return d.cancelAlone(r.k)
 	}
 	d.kick()
 	return false
@@ -144,8 +144,8 @@ type deadlines interface {
 
 func newStream(rw io.ReadWriter, d deadlines) *stream {
 	if d.SetReadDeadline(time.Time{}) != nil { // nor do they have the other one
-		f, _ := rw.(syscall.Conn)
-		return &stream{in: direction{alone: alone{call: rw.Read, f: f, reads: true}}, out: direction{alone: alone{call: rw.Write, f: f}}}
+		i := interrupts(rw)
+		return &stream{in: direction{alone: alone{call: rw.Read, interrupter: i, reads: true}}, out: direction{alone: alone{call: rw.Write, interrupter: i}}}
 	}
 	s := &stream{}
 	s.in.deadline, s.out.deadline = d.SetReadDeadline, d.SetWriteDeadline
