@@ -19,7 +19,8 @@ const onWindows = runtime.GOOS == "windows"
 // notOnWindows are the tests that need what it hasn't, or not in packages os and net.
 var notOnWindows = []leftOut{
 	{"CloseRead there ends no read that waits", `TestCloseReadEndsReads`},
-	{"its sockets have no File", `TestAddressesAreThoseOfPackageNet`},
+	{"Wine's sockets have no File", `TestAddressesAreThoseOfPackageNet`},
+	{"Wine tells package net of a reset as of the end at times", `TestAResetIsSeenAsWithPackageNet`},
 	{"Wine's writes to who has gone may wait for ever, package net's alone as well", `TestLinkedSendIsCompleteWhenAllIsSent`},
 }
 
