@@ -36,13 +36,9 @@ func TestWhatHasNoDeadlinesCanBeCancelled(t *testing.T) {
 	var pins uring.Pins
 	defer pins.Release()
 	first, second := make([]byte, 10), make([]byte, 4)
-	r.SQ.Claim().Fill(uring.OpRead, 0, int32(fd), 0, pins.Bytes(first), 10, 0, 1)
-	r.SQ.Publish()
-	r.Submit()
+	begin(r, uring.OpRead, 0, fd, &pins, first, 1)
 	<-d.reading
-	r.SQ.Claim().FillCancel(1, 2)
-	r.SQ.Publish()
-	r.Submit()
+	cancel(r, 1, 2)
 	if res := reap(t, r, 2); res[1] != -int32(syscall.ECANCELED) || res[2] != 0 {
 		t.Fatal(res)
 	}
@@ -51,9 +47,7 @@ func TestWhatHasNoDeadlinesCanBeCancelled(t *testing.T) {
 	}
 	got := ""
 	for data := uint64(3); data < 5; data++ {
-		r.SQ.Claim().Fill(uring.OpRead, 0, int32(fd), 0, pins.Bytes(second), 4, 0, data)
-		r.SQ.Publish()
-		r.Submit()
+		begin(r, uring.OpRead, 0, fd, &pins, second, data)
 		res := reap(t, r, 1)[data]
 		if res <= 0 {
 			t.Fatalf("read %d: %d", data, res)
@@ -63,9 +57,7 @@ func TestWhatHasNoDeadlinesCanBeCancelled(t *testing.T) {
 	if got != "abcdef" || string(first) != string(make([]byte, 10)) {
 		t.Errorf("%q, and %q in memory that was given back", got, first)
 	}
-	r.SQ.Claim().Fill(uring.OpWrite, 0, int32(fd), 0, pins.Bytes([]byte("xyz")), 3, 0, 9)
-	r.SQ.Publish()
-	r.Submit()
+	begin(r, uring.OpWrite, 0, fd, &pins, []byte("xyz"), 9)
 	p := make([]byte, 3)
 	if _, err := io.ReadFull(there, p); err != nil || string(p) != "xyz" {
 		t.Errorf("%q, %v", p, err)
@@ -108,18 +100,11 @@ func TestWhatIsLentWithoutDeadlinesCanBeCancelled(t *testing.T) {
 	}
 	var pins uring.Pins
 	defer pins.Release()
-	read := func(p []byte, data uint64) {
-		r.SQ.Claim().Fill(uring.OpRead, uring.SQEFixedFile, 0, 0, pins.Bytes(p), uint32(len(p)), 0, data)
-		r.SQ.Publish()
-		r.Submit()
-	}
 	lend()
 	first, second := make([]byte, 10), make([]byte, 10)
-	read(first, 1)
+	begin(r, uring.OpRead, uring.SQEFixedFile, 0, &pins, first, 1)
 	<-f.reading
-	r.SQ.Claim().FillCancel(1, 2)
-	r.SQ.Publish()
-	r.Submit()
+	cancel(r, 1, 2)
 	if res := reap(t, r, 2); res[1] != -int32(syscall.ECANCELED) || res[2] != 0 && res[2] != -int32(syscall.EALREADY) {
 		t.Fatal(res)
 	}
@@ -127,7 +112,7 @@ func TestWhatIsLentWithoutDeadlinesCanBeCancelled(t *testing.T) {
 		t.Fatal(err)
 	}
 	lend()
-	read(second, 3)
+	begin(r, uring.OpRead, uring.SQEFixedFile, 0, &pins, second, 3)
 	pw.Write([]byte("abc"))
 	if res := reap(t, r, 1)[3]; res != 3 || string(second[:3]) != "abc" || first[0] != 0 {
 		t.Errorf("%d, %q, and %q in memory that was given back", res, second, first)

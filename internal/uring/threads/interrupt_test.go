@@ -64,26 +64,15 @@ func TestWhatCanBeInterruptedIsCancelled(t *testing.T) {
 	var pins uring.Pins
 	defer pins.Release()
 	p := make([]byte, 10)
-	begin := func(op uring.Opcode, data uint64) {
-		copy(p, "written...")
-		r.SQ.Claim().Fill(op, 0, int32(fd), 0, pins.Bytes(p), 10, 0, data)
-		r.SQ.Publish()
-		r.Submit()
-	}
-	cancel := func(data, by uint64) {
-		r.SQ.Claim().FillCancel(data, by)
-		r.SQ.Publish()
-		r.Submit()
-	}
 	canceled, already := -int32(syscall.ECANCELED), -int32(syscall.EALREADY)
 	for range 50 {
-		begin(uring.OpRead, 1)
+		begin(r, uring.OpRead, 0, fd, &pins, p, 1)
 		<-f.called
-		cancel(1, 2)
+		cancel(r, 1, 2)
 		if res := reap(t, r, 2); res[1] != canceled || res[2] != already {
 			t.Fatal(res)
 		}
-		begin(uring.OpRead, 3) // nobody interrupts this one
+		begin(r, uring.OpRead, 0, fd, &pins, p, 3) // nobody interrupts this one
 		<-f.called
 		f.data <- "abc"
 		if res := reap(t, r, 1); res[3] != 3 || string(p[:3]) != "abc" || len(f.called) != 0 {
@@ -92,7 +81,7 @@ func TestWhatCanBeInterruptedIsCancelled(t *testing.T) {
 	}
 
 	// A read that somebody else's interrupt hits goes on; a write does not: it may have sent something.
-	begin(uring.OpRead, 4)
+	begin(r, uring.OpRead, 0, fd, &pins, p, 4)
 	<-f.called
 	f.stop <- struct{}{}
 	<-f.called
@@ -100,21 +89,21 @@ func TestWhatCanBeInterruptedIsCancelled(t *testing.T) {
 	if res := reap(t, r, 1); res[4] != 1 {
 		t.Fatal(res)
 	}
-	begin(uring.OpWrite, 5)
+	begin(r, uring.OpWrite, 0, fd, &pins, p, 5)
 	<-f.called
 	f.stop <- struct{}{}
 	if res := reap(t, r, 1); res[5] >= 0 || len(f.called) != 0 {
 		t.Fatal(res, len(f.called))
 	}
-	begin(uring.OpWrite, 6)
+	begin(r, uring.OpWrite, 0, fd, &pins, p, 6)
 	<-f.called
-	cancel(6, 7)
+	cancel(r, 6, 7)
 	if res := reap(t, r, 2); res[6] != canceled || res[7] != already || len(f.called) != 0 {
 		t.Fatal(res, len(f.called))
 	}
 
 	// What is interrupted again and again by others ends.
-	begin(uring.OpRead, 8)
+	begin(r, uring.OpRead, 0, fd, &pins, p, 8)
 	for range patience + 1 {
 		<-f.called
 		f.stop <- struct{}{}
@@ -135,19 +124,13 @@ func TestWhatAnInterruptDoesNotEndIsLeftAlone(t *testing.T) {
 	var pins uring.Pins
 	defer pins.Release()
 	first, second := make([]byte, 4), make([]byte, 4)
-	r.SQ.Claim().Fill(uring.OpRead, 0, int32(fd), 0, pins.Bytes(first), 4, 0, 1)
-	r.SQ.Publish()
-	r.Submit()
+	begin(r, uring.OpRead, 0, fd, &pins, first, 1)
 	<-f.called
-	r.SQ.Claim().FillCancel(1, 2)
-	r.SQ.Publish()
-	r.Submit()
+	cancel(r, 1, 2)
 	if res := reap(t, r, 2); res[1] != -int32(syscall.ECANCELED) || tries != patience {
 		t.Fatal(res, tries)
 	}
-	r.SQ.Claim().Fill(uring.OpRead, 0, int32(fd), 0, pins.Bytes(second), 4, 0, 3)
-	r.SQ.Publish()
-	r.Submit()
+	begin(r, uring.OpRead, 0, fd, &pins, second, 3)
 	f.data <- "abc"
 	if res := reap(t, r, 1); res[3] != 3 || string(second[:3]) != "abc" || first[0] != 0 {
 		t.Fatal(res, string(first), string(second))

@@ -40,6 +40,20 @@ func openRing(t *testing.T) *uring.Ring {
 	return r
 }
 
+// begin begins a transfer of p, which is pinned, on fd.
+func begin(r *uring.Ring, op uring.Opcode, flags uring.SQEFlags, fd int, pins *uring.Pins, p []byte, data uint64) {
+	r.SQ.Claim().Fill(op, flags, int32(fd), 0, pins.Bytes(p), uint32(len(p)), 0, data)
+	r.SQ.Publish()
+	r.Submit()
+}
+
+// cancel cancels the request of that user_data; by is its own.
+func cancel(r *uring.Ring, data, by uint64) {
+	r.SQ.Claim().FillCancel(data, by)
+	r.SQ.Publish()
+	r.Submit()
+}
+
 // reap waits for n CQEs and returns their results.
 func reap(t *testing.T, r *uring.Ring, n int) map[uint64]int32 {
 	t.Helper()
