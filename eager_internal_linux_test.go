@@ -116,3 +116,43 @@ func TestADeviceBeginsBeforeSomebodyWaits(t *testing.T) {
 		}
 	}
 }
+
+// Who starts a great many submits them by and by, and reads what has ended.
+func TestAGreatManyBeginBeforeSomebodyWaits(t *testing.T) {
+	firstLaneOnly(t)
+	r, err := newOn(&Config{Backend: IOUring, Depth: 8 * plenty}, hook.Kernel{Manual: true})
+	if err != nil {
+		t.Skip(err)
+	}
+	defer r.Close()
+	var started []Completion[struct{}]
+	start := func(until uint32) (began []uint32) { // in places of the queue, of which setting up has used some; they may begin before 0
+		for int32(r.k.SQ.Claimed()-until) < 0 {
+			started = append(started, r.Nop())
+			if r.k.SQ.Pending() == 0 {
+				began = append(began, r.k.SQ.Claimed())
+				if done := r.cq.completed; done != uint64(len(started)) {
+					t.Errorf("%d were submitted, and %d of them have been read", len(started), done)
+				}
+			}
+		}
+		return began
+	}
+	if began, want := start(3*plenty), []uint32{plenty, 2 * plenty, 3 * plenty}; !slices.Equal(began, want) {
+		t.Errorf("everything was submitted at %d, not at %d", began, want)
+	}
+	for i, left := range []uint32{plenty / 2, plenty/2 - 1} {
+		due := uint32(i+4) * plenty
+		start(due - left)
+		r.SubmitAll()
+		r.reap()
+		if began := start(due); (len(began) == 1) != (left == plenty/2) {
+			t.Errorf("with %d left everything was submitted at %d", left, began)
+		}
+	}
+	for _, c := range started {
+		if _, err := c.Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -66,11 +66,14 @@ func (l *lane) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err
 	o = l.prepare(c, h)
 	gen = uint64(o.born)
 	l.place(o, ord, c.quiet || c.alone)
-	due := h != nil && h.direct && l.due()
+	due, many := h != nil && h.direct && l.due(), l.many()
 	l.sq.mu.Unlock()
 	l.started()
-	if due {
+	if due || many {
 		l.flush()
+	}
+	if many {
+		l.reap()
 	}
 	return o, gen, nil
 }
@@ -88,6 +91,16 @@ func (l *lane) due() bool {
 		return false
 	}
 	return queued >= eager || 2*queued >= l.sq.direct-l.served.Load()
+}
+
+// plenty is after how many operations of any kind what is queued is submitted, though nobody waits yet, and what has ended is
+// read: a call among so many costs next to nothing, and more than that leave the processor's cache before the kernel sees them.
+const plenty = 1024
+
+// many reports whether to do so now: not for a few that are left over. Under sq.mu.
+func (l *lane) many() bool {
+	claimed := l.k.SQ.Claimed()
+	return claimed%plenty == 0 && claimed-l.flushed.Load() >= plenty/2
 }
 
 // place puts o among what was started before it. alone says that it is nobody's successor. Under sq.mu.
