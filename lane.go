@@ -16,6 +16,7 @@ type lane struct {
 	ring    *Ring
 	k       *uring.Ring
 	profile *profile // the Ring's
+	noted   bool     // enters are counted by it, or an SQPOLL thread makes them
 
 	sq       submission
 	cq       completions
@@ -26,8 +27,7 @@ type lane struct {
 	returned atomic.Pointer[op] // loose ops whose results have been taken
 
 	flushed  atomic.Uint32 // up to where somebody has undertaken to submit
-	landed   atomic.Uint64 // cq.completed, for who hasn't got its lock
-	served   atomic.Uint64 // cq.direct, likewise
+	served   atomic.Uint64 // cq.direct, for who hasn't got its lock
 	heldBack atomic.Bool   // something is not published yet
 	crowded  atomic.Bool   // because it found no room
 	todo     atomic.Bool   // follow has something to do
@@ -82,6 +82,7 @@ type completions struct {
 func (l *lane) init(r *Ring, k *uring.Ring) {
 	e := &epoch{}
 	l.ring, l.k, l.profile = r, k, r.profile
+	l.noted = l.profile != nil || k.Flags&uring.SetupSQPoll != 0
 	l.table = make([]entry, k.CQ.Entries())
 	l.places.init(k.CQ.Entries())
 	l.sq.epoch, l.cq.epochs = e, []*epoch{e}
@@ -113,7 +114,6 @@ func (l *lane) unuse(enters int) { l.calls.Add(uint64(enters)<<callShift - 1) }
 func (l *lane) cqUnlock() {
 	if n := l.cq.freed; n > 0 {
 		l.cq.freed = 0
-		l.landed.Store(l.cq.completed)
 		if l.cq.direct != l.served.Load() {
 			l.served.Store(l.cq.direct)
 		}

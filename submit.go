@@ -22,7 +22,14 @@ func (l *lane) flush() {
 		}
 		l.flushed.Store(t)
 		l.meet()
-		enters += l.submit(t)
+		if l.noted || l.k.SQ.Passed(t) {
+			enters += l.submit(t)
+		} else { // here, as mostly: after a system call the processor has forgotten where to return to, and each return is slow
+			n, errno := l.k.Submit()
+			if enters++; errno != 0 || !l.k.SQ.Passed(t) {
+				enters += l.insist(t, n, errno)
+			}
+		}
 		if !crowd {
 			break
 		}
@@ -59,6 +66,15 @@ func (l *lane) unhold() (crowd bool) {
 
 // submit enters the kernel until it has taken everything up to tail, and returns how often. The caller uses the ring.
 func (l *lane) submit(tail uint32) (enters int) { return l.submitWith(patience{}, tail) }
+
+// insist is submit after an enter that took only n.
+func (l *lane) insist(tail uint32, n int, errno syscall.Errno) (enters int) {
+	var p patience
+	if (errno != 0 || n == 0) && !p.endure(l, errno) {
+		return 0
+	}
+	return l.submitWith(p, tail)
+}
 
 func (l *lane) submitWith(p patience, tail uint32) (enters int) {
 	if l.k.Flags&uring.SetupSQPoll != 0 {

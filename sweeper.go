@@ -82,15 +82,15 @@ func (r *Ring) sweep(recancel bool) (busy, cancelling bool) {
 // processor that has it in its cache. Nothing is left for longer than to the next tick.
 type swept struct {
 	tail, flushed uint32
-	landed        uint64
-	unread        bool // completions were left to others
+	read          uint32 // up to where completions were
+	unread        bool   // they were left to others
 }
 
 // flood is how many operations started between two ticks somebody will wait for soon.
 const flood = 256
 
 func (s *swept) note(l *lane) {
-	s.tail, s.flushed, s.landed = l.k.SQ.Tail(), l.flushed.Load(), l.landed.Load()
+	s.tail, s.flushed, s.read = l.k.SQ.Tail(), l.flushed.Load(), l.k.CQ.Head()
 }
 
 // leaves reports whether to leave submitting to others: one has done so since the last tick, or will when all is started.
@@ -102,7 +102,7 @@ func (s *swept) leaves(l *lane) bool {
 // leavesUnread reports whether to leave completions to others: one has read some since the last tick, or will when he has
 // submitted.
 func (s *swept) leavesUnread(l *lane) bool {
-	s.unread = !s.unread && (l.landed.Load() != s.landed || l.submitting() > 0)
+	s.unread = !s.unread && (l.k.CQ.Head() != s.read || l.submitting() > 0)
 	return s.unread
 }
 

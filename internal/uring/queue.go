@@ -94,6 +94,9 @@ func (q *CQ) Next() CQE {
 // Done gives what Next has read back to the kernel.
 func (q *CQ) Done() { atomic.StoreUint32(q.head, q.local) }
 
+// Head is up to where CQEs were given back.
+func (q *CQ) Head() uint32 { return atomic.LoadUint32(q.head) }
+
 // Notify switches the registered eventfd on or off (IORING_CQ_EVENTFD_DISABLED).
 func (q *CQ) Notify(on bool) {
 	v := cqEventfdDisabled

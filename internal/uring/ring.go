@@ -90,15 +90,6 @@ func Open(c Config) (*Ring, error) {
 	return openOS(c)
 }
 
-// Submit hands what is published to the kernel. It always offers a whole queue: an exact count could end in the middle
-// of a chain, which the kernel would then take for its end.
-func (r *Ring) Submit() (int, syscall.Errno) {
-	if r.kernel != nil {
-		return r.kernel.Enter(r.SQ.mask+1, 0, 0, 0)
-	}
-	return r.submit()
-}
-
 // Wait waits for one CQE, at most Config.Wait long (ETIME). It submits nothing: an enter that takes less than it is
 // offered returns before it waits, and a whole queue has to be offered.
 func (r *Ring) Wait() (int, syscall.Errno) {

@@ -218,7 +218,12 @@ func register(fd int, op uint32, arg unsafe.Pointer, count uint32) (int, syscall
 	}
 }
 
-func (r *Ring) submit() (int, syscall.Errno) {
+// Submit hands what is published to the kernel. It always offers a whole queue: an exact count could end in the middle
+// of a chain, which the kernel would then take for its end.
+func (r *Ring) Submit() (int, syscall.Errno) {
+	if r.kernel != nil {
+		return r.kernel.Enter(r.SQ.mask+1, 0, 0, 0)
+	}
 	var flags uintptr
 	if r.Flags&SetupSQPoll != 0 {
 		if !r.SQ.NeedWakeup() {
@@ -226,7 +231,7 @@ func (r *Ring) submit() (int, syscall.Errno) {
 		}
 		flags = enterSQWakeup
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(r.SQ.mask+1), 0, flags, 0, 0)
+	n, _, errno := syscall.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(r.SQ.mask+1), 0, flags, 0, 0)
 	return int(n), errno
 }
 
@@ -235,7 +240,7 @@ func (r *Ring) waitOne() (int, syscall.Errno) {
 	if r.Flags&SetupSQPoll != 0 && r.SQ.NeedWakeup() {
 		flags |= enterSQWakeup
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 0, 1, flags,
+	n, _, errno := syscall.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 0, 1, flags,
 		uintptr(unsafe.Pointer(r.arg)), unsafe.Sizeof(geteventsArg{}))
 	return int(n), errno
 }
