@@ -45,6 +45,14 @@ func (o *op) fill(c *call) {
 		} else if c.mode&waitAll != 0 {
 			o.opf = uring.MsgWaitAll
 		}
+	default:
+		o.fillOther(c)
+	}
+}
+
+// fillOther is fill for the other kinds. With both in one the stack of a goroutine that waits to receive would outgrow 2 KiB.
+func (o *op) fillOther(c *call) {
+	switch c.kind {
 	case kindReadv, kindWritev:
 		x := o.extra()
 		x.vec, o.addr = o.pins.Vector(x.vec, c.bufs)

@@ -120,7 +120,7 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	}
 	if err == syscall.EAGAIN {
 		var o *op
-		if o, err = c.rd.run(&c.handle, call{kind: kindRecv, buf: p}); err == nil {
+		if o, err = c.rd.run(&c.handle, &call{kind: kindRecv, buf: p}); err == nil {
 			n, err = take[int](o, o.retire())
 		}
 	}
@@ -148,7 +148,7 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 		}
 		if err == syscall.EAGAIN {
 			var o *op
-			if o, err = c.wr.run(&c.handle, call{kind: kindSend, buf: p[n:]}); err == nil {
+			if o, err = c.wr.run(&c.handle, &call{kind: kindSend, buf: p[n:]}); err == nil {
 				m, err = take[int](o, o.retire())
 			}
 		}

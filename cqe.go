@@ -60,7 +60,7 @@ func (l *lane) arrive(c uring.CQE) {
 		panic("rio: a CQE arrived for an operation that is not in flight")
 	}
 	o := l.table[place].op
-	if c.Res >= 0 && o.fate&^fateSocket == 0 && o.bits&^bitBounded == 0 && kinds[o.kind].plain && o.then == nil && l.link.op != o &&
+	if c.Res >= 0 && o.fate&^fateSocket == 0 && o.bits&^(bitBounded|bitQuiet) == 0 && kinds[o.kind].plain && o.then == nil && l.link.op != o &&
 		l.profile == nil && !uring.Race && o.state.Load()&isCancelled == 0 {
 		l.letGo(o) // nobody waits for more than the result: finish would do no more
 		o.resolve(c.Res)

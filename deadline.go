@@ -119,13 +119,13 @@ func (d *half) over(h *handle) error {
 }
 
 // run runs one operation on h, up to the deadline. The caller has the turn, and finishes what is returned with take.
-func (d *half) run(h *handle, c call) (*op, error) {
+func (d *half) run(h *handle, c *call) (*op, error) {
 	c.quiet = true
 	for {
 		if err := d.over(h); err != nil {
 			return nil, err
 		}
-		o, gen, err := h.r.beginOn(h, &c, None)
+		o, gen, err := h.r.beginOn(h, c, None)
 		if err != nil {
 			return nil, err
 		}

@@ -20,7 +20,7 @@ type handle struct {
 	crowded atomic.Int32  // likewise, because several were started at once
 	syncErr atomic.Int32  // the errno of the first sync that failed
 	refs    atomic.Int64  // operations, and handleClosing
-	idle    chan struct{} // gets a token when a closing handle has no operations left
+	idle    chan struct{} // gets a token when a closing handle has no operations left; made by close
 	once    sync.Once
 	err     error // of close(2)
 }
@@ -28,7 +28,7 @@ type handle struct {
 const handleClosing = 1 << 62
 
 func (h *handle) init(r *Ring, fd int) {
-	h.r, h.fd, h.idle = r, fd, r.newChan()
+	h.r, h.fd = r, fd
 }
 
 // get begins an operation on h; false if it is closed.
@@ -56,6 +56,7 @@ func (h *handle) close(closeFD func() error) error {
 	first := false
 	h.once.Do(func() {
 		first = true
+		h.idle = h.r.newChan() // before refs tells those who use it
 		for {
 			n := h.refs.Load()
 			if h.refs.CompareAndSwap(n, n|handleClosing) {

@@ -81,7 +81,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		c, ok, err := l.in.accept(&l.handle)
 		if !ok {
 			var o *op
-			if o, err = l.in.run(&l.handle, call{kind: kindAccept}); err == nil {
+			if o, err = l.in.run(&l.handle, &call{kind: kindAccept}); err == nil {
 				c, err = take[*Conn](o, o.retire())
 			}
 		}

@@ -145,7 +145,7 @@ func (c rawConn) tries(f func(fd uintptr) bool, d *half, events uring.OpFlags) e
 		if err := c.call(func(fd uintptr) { done = f(fd) }); err != nil || done {
 			return err
 		}
-		o, err := d.run(c.h, call{kind: kindPoll, mode: uint32(events)})
+		o, err := d.run(c.h, &call{kind: kindPoll, mode: uint32(events)})
 		if err != nil {
 			return err
 		}

@@ -53,17 +53,16 @@ func (l *lane) notified() {
 }
 
 func (r *Ring) newChan() chan struct{} {
-	select {
-	case c := <-r.fresh:
+	if c, ok := <-r.fresh; ok {
 		return c
-	case <-r.stop:
-		return make(chan struct{}, 1)
 	}
+	return make(chan struct{}, 1) // the Ring is closed
 }
 
 // mint makes the channels that waiters sleep on. They come from a goroutine as old as the Ring: one that was made
 // inside a synctest bubble may not be sent on by the reaper, outside.
 func (r *Ring) mint() {
+	defer close(r.fresh)
 	for {
 		select {
 		case r.fresh <- make(chan struct{}, 1):

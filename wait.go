@@ -159,6 +159,11 @@ func (l *lane) park(o *op, ctx context.Context) bool {
 	if ctx == nil {
 		return l.sleep(o)
 	}
+	return l.sleepUntil(o, ctx)
+}
+
+// sleepUntil is sleep until ctx ends.
+func (l *lane) sleepUntil(o *op, ctx context.Context) bool {
 	select {
 	case <-o.wake:
 		l.passOn()
