@@ -40,6 +40,7 @@ func (r *Ring) shut() error {
 		o.lane.await(o, nil)
 	}
 	r.waits.settle()
+	r.hands.settle()
 	if r.broken() == nil {
 		r.orphans.closeAll()
 	}

@@ -18,21 +18,29 @@ func (f *File) do(op string, c *call) (int, error) {
 	if f.remote && c.kind == kindRead {
 		return f.readRemote(c)
 	}
-	c.file, c.alone, c.quiet = f, f.bounded, !f.bounded
-	o, gen, err := f.r.begin(c, None)
+	n, done, err := f.byHand(c)
+	if !done {
+		n, err = f.byRing(c)
+	}
 	if err == nil {
-		o.claim(gen)
-		o.lane.await(o, nil)
-		var n int
-		if n, err = take[int](o, o.retire()); err == nil {
-			return n, nil
-		}
+		return n, nil
 	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) && !errors.As(err, new(alignmentError)) {
 		err = errno
 	}
 	return 0, &fs.PathError{Op: op, Path: f.Name(), Err: err}
+}
+
+func (f *File) byRing(c *call) (int, error) {
+	c.file, c.alone, c.quiet = f, f.bounded, !f.bounded
+	o, gen, err := f.r.begin(c, None)
+	if err != nil {
+		return 0, err
+	}
+	o.claim(gen)
+	o.lane.await(o, nil)
+	return take[int](o, o.retire())
 }
 
 // readRemote reads without the ring. After a short read of a FUSE file that bypasses the page cache io_uring reads on from the
@@ -146,7 +154,8 @@ func (f *File) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
-// WriteAt writes all of p at offset off (io.WriterAt). On a file opened with O_APPEND it is an error, as it is for os.
+// WriteAt writes all of p at offset off (io.WriterAt). Into the page cache it does so itself (pwrite(2)), as Write does, because
+// io_uring would have a worker do it where the file system can't promise not to wait. On a file opened with O_APPEND it is an error, as it is for os.
 func (f *File) WriteAt(p []byte, off int64) (n int, err error) {
 	if err := f.positional("write", off); err != nil {
 		return 0, err

@@ -13,6 +13,7 @@ type handle struct {
 	fd      int
 	bounded bool // a regular file or block device: what is begun on it ends by itself
 	direct  bool // O_DIRECT
+	durable bool // O_DSYNC, or O_SYNC
 	remote  bool // somebody else answers, perhaps never
 	socket  bool
 	cold    atomic.Int32  // how many reads not to try the page cache for

@@ -130,6 +130,7 @@ func (r *Ring) newFile(f *os.File) (*File, error) {
 		flags := uring.FileFlags(int(fd))
 		file.bounded, file.socket = uring.FileType(int(fd))
 		file.direct = flags&uring.FileDirect != 0
+		file.durable = flags&uring.FileDsync != 0 // which O_SYNC has, too
 		file.appends = flags&uring.FileAppend != 0
 		file.remote = uring.Remote(int(fd))
 	})

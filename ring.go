@@ -32,6 +32,7 @@ type Ring struct {
 	provided  provided // for the loops of Conns
 	memories  memories // Buffers
 	atOnce    atOnce
+	hands     byHand
 	services  services // Listener.Serve
 	waits     waits    // of Conns
 	broke     atomic.Pointer[error]
@@ -68,6 +69,7 @@ func newOn(cfg *Config, on hook.Kernel) (*Ring, error) {
 	kc.Kernel, kc.Manual = on.Make, on.Manual
 	r := &Ring{
 		born: time.Now(), fresh: make(chan chan struct{}, 4), stop: make(chan struct{}),
+		hands:       byHand{idle: make(chan struct{}, 1)},
 		wakeSweeper: make(chan struct{}, 1), sweeperGone: make(chan struct{}), reaperGone: make(chan struct{}),
 	}
 	if on.Make == nil {

@@ -13,7 +13,7 @@ type Stats struct {
 }
 
 // Stats returns the Ring's figures. What a Conn or Listener waits for by itself counts in Started and Completed only, what
-// it can do without waiting in none. A loop's request (Received, Conns) counts once, however much it brings.
+// it can do without waiting in none. What a File does by a system call of its own counts when it has ended. A loop's request (Received, Conns) counts once, however much it brings.
 func (r *Ring) Stats() Stats {
 	if r == nil || r.k == nil {
 		return Stats{}
@@ -25,7 +25,7 @@ func (r *Ring) Stats() Stats {
 		l.add(&s)
 	}
 	r.waits.count(&s)
-	n := r.atOnce.count()
+	n := r.atOnce.count() + r.hands.done.Load()
 	s.Started += n
 	s.Completed += n
 	return s

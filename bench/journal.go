@@ -3,7 +3,6 @@
 package main
 
 import (
-	"io"
 	"runtime"
 	"sync"
 
@@ -100,7 +99,7 @@ func (l *groupLog) append(record []byte) error {
 	return g.err
 }
 
-// A rioLog does that with a ring, several groups at once: commit makes one durable. It counts when those before it are, too.
+// A rioLog has several groups on their way: commit makes one durable. It counts when those before it are, too.
 type rioLog struct {
 	commit func(p []byte, at int64) error
 	slots  chan struct{} // as many as groups may be on their way
@@ -108,18 +107,9 @@ type rioLog struct {
 	last   *group // the one sealed last
 }
 
-// newRioLog. Syncs of a file that grows wait for each other in the file system: there two at once are worse than one.
-func newRioLog(ring *rio.Ring, file *rio.File, grows bool) *rioLog {
-	overlap := 4
-	if grows {
-		overlap = 1
-	}
-	return &rioLog{commit: chained(ring, file), slots: make(chan struct{}, overlap), c: collector{grows: grows}}
-}
-
-// chained commits a group with a chain, a write and its fdatasync.
-func chained(ring *rio.Ring, file *rio.File) func(p []byte, at int64) error {
-	return func(p []byte, at int64) error {
+// newChainLog commits a group with a chain, a write and its fdatasync, in a file to be recycled.
+func newChainLog(ring *rio.Ring, file *rio.File) *rioLog {
+	return &rioLog{slots: make(chan struct{}, 4), commit: func(p []byte, at int64) error {
 		chain := ring.Chain()
 		write, synced := chain.WriteAt(file, p, at), chain.Fdatasync(file)
 		if err := chain.Submit(); err != nil {
@@ -133,23 +123,7 @@ func chained(ring *rio.Ring, file *rio.File) func(p []byte, at int64) error {
 			return cause
 		}
 		return err
-	}
-}
-
-// newDirectLog is for a file whose blocks are all there, opened with O_DIRECT and O_DSYNC: a write is durable when it is
-// done, and no two wait for each other.
-func newDirectLog(ring *rio.Ring, file *rio.File, align int) *rioLog {
-	return &rioLog{commit: direct(ring, file), slots: make(chan struct{}, 4), c: collector{align: align}}
-}
-
-func direct(ring *rio.Ring, file *rio.File) func(p []byte, at int64) error {
-	return func(p []byte, at int64) error {
-		n, err := ring.WriteAt(file, p, at).Wait()
-		if err == nil && n < len(p) {
-			err = io.ErrShortWrite
-		}
-		return err
-	}
+	}}
 }
 
 func (l *rioLog) append(record []byte) error {

@@ -17,24 +17,33 @@ import (
 // journals are one of each kind, on a file.
 func journals(t *testing.T, grows bool) map[string]func(f *os.File) journal {
 	requireRing(t)
-	return map[string]func(f *os.File) journal{
-		"os.File": func(f *os.File) journal {
-			return &groupLog{write: f.WriteAt, sync: f.Sync, c: collector{grows: grows}}
-		},
+	on := func(f *os.File) (*rio.Ring, *rio.File) {
+		ring, err := rio.New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { ring.Close() })
+		rf, err := ring.NewFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { rf.Close() })
+		return ring, rf
+	}
+	all := map[string]func(f *os.File) journal{
+		"os.File": func(f *os.File) journal { return synced(osFile{f}, nil, grows) },
 		"rio": func(f *os.File) journal {
-			ring, err := rio.New(nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { ring.Close() })
-			rf, err := ring.NewFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { rf.Close() })
-			return newRioLog(ring, rf, grows)
+			_, rf := on(f)
+			return synced(rf, nil, grows)
 		},
 	}
+	if !grows {
+		all["rio chain"] = func(f *os.File) journal {
+			ring, rf := on(f)
+			return chained(rf, ring, false)
+		}
+	}
+	return all
 }
 
 func TestALogHasEveryRecordOnce(t *testing.T) {
@@ -75,7 +84,7 @@ func TestALogHasEveryRecordOnce(t *testing.T) {
 }
 
 func TestARecordThatCannotBeWrittenIsAnError(t *testing.T) {
-	for name, open := range journals(t, true) {
+	for name, open := range journals(t, false) {
 		full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
 		if err != nil {
 			t.Skip(err)
@@ -102,7 +111,7 @@ func TestAGroupFailsWithTheOneBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	log := newRioLog(ring, f, false)
+	log := newChainLog(ring, f)
 	lost := errors.New("lost")
 	log.last = &group{done: make(chan struct{}), err: lost}
 	close(log.last.done)
@@ -137,7 +146,7 @@ func TestADirectLogPadsItsGroups(t *testing.T) {
 		t.Skip(err) // a file system without it
 	}
 	defer f.Close()
-	log := newDirectLog(ring, f, page)
+	log := direct(page)(f, ring, false)
 	for i := range 2 {
 		if err := log.append([]byte(strings.Repeat(string(rune('0'+i)), recordSize))); err != nil {
 			t.Fatal(err)

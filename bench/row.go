@@ -104,6 +104,7 @@ func allRows() []Row {
 	rows = append(rows, nopRows()...)
 	rows = append(rows, cachedRows()...)
 	rows = append(rows, directRows()...)
+	rows = append(rows, bufferedRows()...)
 	rows = append(rows, logRows()...)
 	rows = append(rows, echoRows()...)
 	rows = append(rows, idleRows()...)

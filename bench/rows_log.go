@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,7 +24,8 @@ const (
 // The log row is a write-ahead log: a goroutine goes on when its record is durable. All sides put the records of many
 // goroutines into one write and one sync. A log is a new file, which grows, or a recycled one: written in full before,
 // so that a sync has no more to do than to write data, and begun anew when it is full. With O_DIRECT and O_DSYNC the write is
-// the sync.
+// the sync. A chain is a Chain's WriteAt and Fdatasync, four groups on their way; all others have one, and are the same code on
+// an os.File and on a rio.File.
 func logRows() []Row {
 	return []Row{{
 		Name: "log/64goroutines", Title: "log append: 64 goroutines, 512 B, each durable before it goes on", Unit: "record",
@@ -42,13 +44,15 @@ func logRows() []Row {
 				return nil, err
 			}
 			grown := filepath.Join(s.dir, "log")
+			const durable = rio.O_DIRECT | syscall.O_DSYNC
 			return []Side{
-				{Name: "os.File", Turn: logOn(grown, nil).turn(nil, nil)},
-				{Name: "os.File recycled", Turn: logOn(recycled, nil).turn(nil, nil)},
-				{Name: "os.File direct", Turn: directLogOn(recycled, nil, align).turn(nil, nil)},
-				{Name: "rio grown", Turn: logOn(grown, ring).turn(ring, nil)},
-				{Name: "rio recycled", Turn: logOn(recycled, ring).turn(ring, nil)},
-				{Name: "rio", Turn: directLogOn(recycled, ring, align).turn(ring, nil)},
+				{Name: "os.File", Turn: logOn(grown, nil, 0, synced).turn(nil, nil)},
+				{Name: "os.File recycled", Turn: logOn(recycled, nil, 0, synced).turn(nil, nil)},
+				{Name: "os.File direct", Turn: logOn(recycled, nil, durable, direct(align)).turn(nil, nil)},
+				{Name: "rio grown", Turn: logOn(grown, ring, 0, synced).turn(ring, nil)},
+				{Name: "rio recycled", Turn: logOn(recycled, ring, 0, synced).turn(ring, nil)},
+				{Name: "rio chain", Turn: logOn(recycled, ring, 0, chained).turn(ring, nil)},
+				{Name: "rio", Turn: logOn(recycled, ring, durable, direct(align)).turn(ring, nil)},
 			}, nil
 		},
 	}}
@@ -83,12 +87,12 @@ func alignment(ring *rio.Ring, path string) (int, error) {
 	return align, err
 }
 
-// logOn appends to the file, which exists if it is to be recycled, with a ring or without.
-func logOn(path string, ring *rio.Ring) load {
+// logOn appends to the file, which exists if it is to be recycled, with the log that how makes of it.
+func logOn(path string, ring *rio.Ring, flag int, how func(f logFile, ring *rio.Ring, grows bool) journal) load {
 	return func(until time.Time) (n int, err error) {
 		_, err = os.Stat(path)
 		grows := os.IsNotExist(err)
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|flag, 0o644)
 		if err != nil {
 			return 0, err
 		}
@@ -96,21 +100,16 @@ func logOn(path string, ring *rio.Ring) load {
 		if grows {
 			defer os.Remove(path)
 		}
-		var log journal
-		switch {
-		case ring != nil:
+		file := logFile(osFile{f})
+		if ring != nil {
 			rf, err := ring.NewFile(f)
 			if err != nil {
 				return 0, err
 			}
 			defer rf.Close()
-			log = newRioLog(ring, rf, grows)
-		case grows:
-			log = &groupLog{write: func(p []byte, _ int64) (int, error) { return f.Write(p) }, sync: f.Sync,
-				c: collector{grows: true}}
-		default:
-			log = &groupLog{write: f.WriteAt, sync: func() error { return fdatasync(f) }}
+			file = rf
 		}
+		log := how(file, ring, grows)
 		n, err = inGoroutines(appenders, func(i int) load { return appendTo(log, byte('0'+i)) })(until)
 		if err != nil || !grows {
 			return n, err
@@ -119,28 +118,46 @@ func logOn(path string, ring *rio.Ring) load {
 	}
 }
 
-// directLogOn is logOn for a file to be recycled, with O_DIRECT and O_DSYNC.
-func directLogOn(path string, ring *rio.Ring, align int) load {
-	return func(until time.Time) (n int, err error) {
-		f, err := os.OpenFile(path, os.O_RDWR|rio.O_DIRECT|syscall.O_DSYNC, 0)
-		if err != nil {
-			return 0, err
-		}
-		defer f.Close()
-		var log journal
-		if ring != nil {
-			rf, err := ring.NewFile(f)
-			if err != nil {
-				return 0, err
-			}
-			defer rf.Close()
-			log = newDirectLog(ring, rf, align)
-		} else {
-			log = &groupLog{write: f.WriteAt, sync: func() error { return nil }, c: collector{align: align}}
-		}
-		return inGoroutines(appenders, func(i int) load { return appendTo(log, byte('0'+i)) })(until)
+// A logFile is an os.File or a rio.File.
+type logFile interface {
+	io.Writer
+	io.WriterAt
+	Sync() error
+	Datasync() error
+}
+
+// osFile has what *os.File has no method for.
+type osFile struct{ *os.File }
+
+// Datasync is fdatasync(2).
+func (f osFile) Datasync() error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var e error
+	if err := raw.Control(func(fd uintptr) { e = syscall.Fdatasync(int(fd)) }); err != nil {
+		return err
+	}
+	return os.NewSyscallError("fdatasync", e)
+}
+
+// synced writes a group, and syncs.
+func synced(f logFile, _ *rio.Ring, grows bool) journal {
+	if grows {
+		return &groupLog{write: func(p []byte, _ int64) (int, error) { return f.Write(p) }, sync: f.Sync, c: collector{grows: true}}
+	}
+	return &groupLog{write: f.WriteAt, sync: f.Datasync}
+}
+
+// direct is for a file whose blocks are all there, opened with O_DIRECT and O_DSYNC: a write is durable when it is done.
+func direct(align int) func(logFile, *rio.Ring, bool) journal {
+	return func(f logFile, _ *rio.Ring, _ bool) journal {
+		return &groupLog{write: f.WriteAt, sync: func() error { return nil }, c: collector{align: align}}
 	}
 }
+
+func chained(f logFile, ring *rio.Ring, _ bool) journal { return newChainLog(ring, f.(*rio.File)) }
 
 // appendTo appends records of one byte, one after the other.
 func appendTo(log journal, b byte) load {
@@ -166,17 +183,4 @@ func checkLog(path string, n int) error {
 		return fmt.Errorf("%d records in a file of %d bytes", n, st.Size())
 	}
 	return nil
-}
-
-// fdatasync is what *os.File has no method for.
-func fdatasync(f *os.File) error {
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var e error
-	if err := raw.Control(func(fd uintptr) { e = syscall.Fdatasync(int(fd)) }); err != nil {
-		return err
-	}
-	return os.NewSyscallError("fdatasync", e)
 }

@@ -74,9 +74,9 @@ func TestStoreGoesFromRingToDefaultAndBack(t *testing.T) {
 			t.Error(err)
 		}
 		after := ring.Stats()
-		did, taken := after.Completed-before.Completed, after.Submitted-before.Submitted
-		if fs == system && did != 0 || fs == ringFS && (did < uint64(want)/100 || taken < 100) {
-			t.Errorf("round %d: the ring has done %d operations, the kernel took %d", round, did, taken)
+		did := after.Completed - before.Completed
+		if fs == system && did != 0 || fs == ringFS && did < uint64(want)/100 {
+			t.Errorf("round %d: the ring has done %d operations", round, did)
 		}
 		if after.InFlight != 0 {
 			t.Errorf("round %d: %d operations in flight after Close", round, after.InFlight)

@@ -43,7 +43,7 @@ func TestSyncToIsSyncDataWhereRangesAreNotTrusted(t *testing.T) {
 	fs, ring := newFS(t)
 	f, _ := create(t, fs, "content")
 	f.(*file).ranges = false
-	wantOps(t, ring, 1, "SyncTo", func() {
+	wantOps(t, ring, 1, "SyncTo, which is SyncData", func() {
 		if full, err := f.SyncTo(3); !full || err != nil {
 			t.Errorf("SyncTo: %t, %v", full, err)
 		}

@@ -16,6 +16,7 @@ const (
 	AcceptFlags OpFlags = 0x80800
 	FileDirect          = 0
 	FileAppend          = syscall.O_APPEND
+	FileDsync           = 0
 )
 
 // Errnos that not every system has.
@@ -60,3 +61,6 @@ func OnlineCPU(int) bool                  { return false }
 
 func Remote(int) bool                      { return false }
 func Read(int, []byte, int64) (int, error) { return 0, errors.ErrUnsupported }
+
+func WriteOut(int, []byte, int64) (int, syscall.Errno) { return 0, syscall.ENOSYS }
+func Sync(int, bool) syscall.Errno                     { return syscall.ENOSYS }

@@ -18,6 +18,7 @@ const (
 	AcceptFlags  OpFlags = unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
 	FileDirect           = unix.O_DIRECT
 	FileAppend           = unix.O_APPEND
+	FileDsync            = unix.O_DSYNC
 	statxAligned         = 0x2000 // STATX_DIOALIGN
 )
 
@@ -80,6 +81,32 @@ func Read(fd int, p []byte, off int64) (n int, err error) {
 		}
 	}
 	return max(n, 0), err
+}
+
+// WriteOut is write(2), and pwrite(2) if off is not negative.
+func WriteOut(fd int, p []byte, off int64) (n int, errno syscall.Errno) {
+	for errno = unix.EINTR; errno == unix.EINTR; {
+		var err error
+		if off < 0 {
+			n, err = unix.Write(fd, p)
+		} else {
+			n, err = unix.Pwrite(fd, p, off)
+		}
+		errno, _ = err.(syscall.Errno)
+	}
+	return max(n, 0), errno
+}
+
+// Sync is fsync(2), or fdatasync(2).
+func Sync(fd int, data bool) (errno syscall.Errno) {
+	nr := uintptr(unix.SYS_FSYNC)
+	if data {
+		nr = unix.SYS_FDATASYNC
+	}
+	for errno = unix.EINTR; errno == unix.EINTR; {
+		_, _, errno = unix.Syscall(nr, uintptr(fd), 0, 0)
+	}
+	return errno
 }
 
 func fileFlags(fd int) int {

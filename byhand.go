@@ -1,0 +1,115 @@
+package rio
+
+import (
+	"sync/atomic"
+	"syscall"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// What io_uring would only hand to a worker of the kernel's is cheaper as a system call of the caller's own: two threads less
+// have to be woken. That is a write to the page cache of a file system that can't say beforehand whether it would wait (ext4),
+// a sync, and a write that is one too (O_DSYNC), with O_DIRECT as well. A File's methods wait anyway, and so make these calls
+// themselves. Not more than hands at once, because each that waits for a device has a thread, and of those with O_DIRECT, which
+// need a worker only in the end, not more than there are Ps.
+//
+// With one P nothing that waits for a device: a system call keeps the P until the runtime's monitor comes by. Under the race
+// detector everything goes through the ring, as with what is done at once (instant.go), and with a Profile and in the profile
+// rio.inflight, which want to see it.
+
+const hands = 64
+
+// byHand counts what is done so.
+type byHand struct {
+	now  atomic.Int32
+	done atomic.Uint64
+	idle chan struct{} // gets a token when none is left, for Close
+}
+
+// begin reports whether there are less than so many, and one more may be, which end ends.
+func (b *byHand) begin(r *Ring, most int32) bool {
+	if b.now.Add(1) <= most && !r.closing.Load() { // in this order: Close looks at now after it has set closing
+		return true
+	}
+	b.leave(r)
+	return false
+}
+
+func (b *byHand) end(r *Ring) {
+	b.done.Add(1)
+	b.leave(r)
+}
+
+func (b *byHand) leave(r *Ring) {
+	if b.now.Add(-1) == 0 && r.closing.Load() {
+		select {
+		case b.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// settle returns when none is left, after closing was set.
+func (b *byHand) settle() {
+	for b.now.Load() > 0 {
+		<-b.idle
+	}
+}
+
+// punted reports whether the kernel would hand c to a worker: then most says how many may be done by hand.
+func (f *File) punted(c *call) (most int32) {
+	most = hands
+	switch c.kind {
+	case kindFsync, kindFdatasync:
+	case kindWrite:
+		switch {
+		case len(c.buf) == 0 || f.direct && !f.durable:
+			return 0
+		case !f.durable:
+			return hands
+		case f.direct:
+			most = f.r.procs.Load()
+		}
+	default:
+		return 0
+	}
+	if f.r.procs.Load() == 1 {
+		return 0
+	}
+	return most
+}
+
+// byHand makes the system call that c stands for, if that is cheaper.
+func (f *File) byHand(c *call) (n int, done bool, err error) {
+	r := f.r
+	most := f.punted(c)
+	if most == 0 || !f.bounded || f.remote || !r.linux || uring.Race || r.profile != nil || inflight.on.Load() || !r.hands.begin(r, most) {
+		return 0, false, nil
+	}
+	defer r.hands.end(r)
+	if !f.get() {
+		return 0, false, nil // begin says what is wrong
+	}
+	defer f.put()
+	for l := range r.lanes() {
+		if l.k.SQ.Tail() != l.flushed.Load() {
+			l.flush() // what was started before is not to wait for this
+		}
+	}
+	var errno syscall.Errno
+	if c.kind == kindWrite {
+		off := c.off
+		if c.plain {
+			off = -1
+		}
+		if n, errno = uring.WriteOut(f.fd, c.buf, off); errno == syscall.EINVAL {
+			return 0, false, nil // the ring knows why, if O_DIRECT is
+		}
+	} else if errno = uring.Sync(f.fd, c.kind == kindFdatasync); errno != 0 {
+		f.noteSync(errno)
+	}
+	if errno != 0 {
+		return 0, true, errno
+	}
+	return n, true, nil
+}

@@ -1,0 +1,240 @@
+package rio
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/seed-9c58b644/rio/internal/hook"
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+// handMade is a file of 64 KiB on an io_uring without a sweeper, with two Ps.
+func handMade(t *testing.T, flag int) (*Ring, *File) {
+	t.Helper()
+	firstLaneOnly(t)
+	if os.Getenv("RIO_BACKEND") != "" || os.Getenv("RIO_TEST_SIM") != "" || uring.Race {
+		t.Skip("only an io_uring hands anything to workers; the race detector's witnesses want to see all")
+	}
+	withProcs(t, 2)
+	r, f := unsweptFile(t, flag)
+	if !r.linux {
+		t.Skip(r.because)
+	}
+	return r, f
+}
+
+// What the kernel would hand to a worker needs no enter, and does what it says: the bytes are in the file, the position has
+// moved, Stats have it.
+func TestWhatWouldGoToAWorkerIsDoneByHand(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		flag   int
+		procs  int32
+		do     func(f *File, p []byte) error
+		by     bool // hand
+		at     int64
+		change func(r *Ring, f *File)
+	}{
+		{name: "WriteAt", by: true, at: 4096, do: writeAt},
+		{name: "Write", by: true, at: 8192, do: write},
+		{name: "Write, O_APPEND", flag: os.O_APPEND, by: true, at: 1 << 16, do: write},
+		{name: "WriteAt, O_DSYNC", flag: syscall.O_DSYNC, by: true, at: 4096, do: writeAt},
+		{name: "WriteAt, O_DIRECT and O_SYNC", flag: O_DIRECT | syscall.O_SYNC, by: true, at: 4096, do: writeAt},
+		{name: "WriteAt, O_DIRECT", flag: O_DIRECT, at: 4096, do: writeAt},
+		{name: "Sync", by: true, at: -1, do: func(f *File, _ []byte) error { return f.Sync() }},
+		{name: "Datasync", by: true, at: -1, do: func(f *File, _ []byte) error { return f.Datasync() }},
+		{name: "Datasync, O_DIRECT", flag: O_DIRECT, by: true, at: -1, do: func(f *File, _ []byte) error { return f.Datasync() }},
+		{name: "WriteAt, one P", procs: 1, by: true, at: 4096, do: writeAt},
+		{name: "WriteAt, O_DSYNC, one P", procs: 1, flag: syscall.O_DSYNC, at: 4096, do: writeAt},
+		{name: "Sync, one P", procs: 1, at: -1, do: func(f *File, _ []byte) error { return f.Sync() }},
+		{name: "WriteAt, somebody else's", at: 4096, do: writeAt, change: func(_ *Ring, f *File) { f.remote = true }},
+		{name: "WriteAt, many at once", at: 4096, do: writeAt, change: func(r *Ring, _ *File) { r.hands.now.Add(hands) }},
+		{name: "Sync, many at once", at: -1, do: func(f *File, _ []byte) error { return f.Sync() }, change: func(r *Ring, _ *File) { r.hands.now.Add(hands) }},
+		{name: "WriteAt, almost many", by: true, at: 4096, do: writeAt, change: func(r *Ring, _ *File) { r.hands.now.Add(hands - 1) }},
+		{name: "durable WriteAt, more than Ps", flag: O_DIRECT | syscall.O_DSYNC, at: 4096, do: writeAt, change: func(r *Ring, _ *File) { r.hands.now.Add(2) }},
+		{name: "WriteAt, traced", at: 4096, do: writeAt, change: func(*Ring, *File) { TraceInFlight(true) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, f := handMade(t, c.flag)
+			defer TraceInFlight(false)
+			if c.procs > 0 {
+				r.procs.Store(c.procs)
+			}
+			before := r.Stats()
+			now := r.hands.now.Load()
+			if c.change != nil {
+				c.change(r, f)
+			}
+			defer r.hands.now.Store(now)
+			p := Aligned(4096, 0)
+			copy(p, bytes.Repeat([]byte(c.name), 4096/len(c.name)))
+			if err := c.do(f, p); err != nil {
+				t.Fatal(err)
+			}
+			after := r.Stats()
+			if by := after.Enters == before.Enters; by != c.by {
+				t.Errorf("by hand: %v, not %v", by, c.by)
+			}
+			if n, m := after.Started-before.Started, after.Completed-before.Completed; n != 1 || m != 1 {
+				t.Errorf("Stats have %d more started, %d completed", n, m)
+			}
+			got, err := os.ReadFile(f.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.at >= 0 && (int64(len(got)) < c.at+4096 || !bytes.Equal(got[c.at:c.at+4096], p)) {
+				t.Error("the file hasn't got what was written")
+			}
+			if c.name == "Write" {
+				if pos, err := f.Seek(0, 1); pos != c.at+4096 || err != nil {
+					t.Error("the position is", pos, err)
+				}
+			}
+		})
+	}
+}
+
+func writeAt(f *File, p []byte) error { return allOf(f.WriteAt(p, 4096)) }
+
+func write(f *File, p []byte) error {
+	if _, err := f.Seek(8192, 0); err != nil {
+		return err
+	}
+	return allOf(f.Write(p))
+}
+
+func allOf(n int, err error) error {
+	if err == nil && n != 4096 {
+		err = errors.New("short, without an error")
+	}
+	return err
+}
+
+// Errors are those of the ring.
+func TestErrorsByHandAreThoseOfTheRing(t *testing.T) {
+	errs := func(by bool) (errs []string) {
+		r, f := handMade(t, O_DIRECT|syscall.O_DSYNC)
+		if !by {
+			r.hands.now.Add(hands)
+			defer r.hands.now.Add(-hands)
+		}
+		note := func(err error) {
+			if err == nil {
+				t.Fatal("no error")
+			}
+			errs = append(errs, strings.ReplaceAll(err.Error(), filepath.Dir(f.Name()), ""))
+		}
+		note(allOf(f.WriteAt(make([]byte, 8192)[1:4097], 1))) // nothing is aligned
+		ro, err := r.OpenFile(f.Name(), os.O_RDONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		note(allOf(ro.WriteAt(make([]byte, 10), 0)))
+		ro.Close()
+		note(allOf(ro.WriteAt(make([]byte, 10), 0)))
+		note(allOf(ro.Write(make([]byte, 10))))
+		note(ro.Sync())
+		return errs
+	}
+	hand, ring := errs(true), errs(false)
+	for i := range hand {
+		if hand[i] != ring[i] {
+			t.Errorf("by hand: %s\nby the ring: %s", hand[i], ring[i])
+		}
+	}
+}
+
+// What was started before doesn't wait until the device has done what is done by hand.
+func TestWhatIsDoneByHandSubmitsFirst(t *testing.T) {
+	r, f := handMade(t, 0)
+	c := r.Nop()
+	if err := f.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.k.SQ.Pending(); n != 0 {
+		t.Errorf("%d are still queued", n)
+	}
+	if _, err := c.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Close waits for it, and nothing new is begun.
+func TestCloseWaitsForWhatIsDoneByHand(t *testing.T) {
+	r, f := handMade(t, 0)
+	if !r.hands.begin(r, hands) {
+		t.Fatal("nothing can be done by hand")
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		r.Close()
+	}()
+	until(t, "Close begins", r.closing.Load)
+	for range 1000 {
+		runtime.Gosched() // so that it could end, if nothing held it up
+	}
+	if r.hands.begin(r, hands) {
+		t.Error("something new was begun")
+		r.hands.end(r)
+	}
+	if err := f.Sync(); !errors.Is(err, ErrClosed) {
+		t.Error("Sync on a Ring that closes:", err)
+	}
+	select {
+	case <-gone:
+		t.Error("Close has not waited")
+	default:
+	}
+	r.hands.end(r)
+	<-gone
+}
+
+// BenchmarkWorthByHand: what a File's methods take by hand, and by the ring.
+func BenchmarkWorthByHand(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		do   func(f *File, p []byte, off int64) error
+	}{
+		{"WriteAt", func(f *File, p []byte, off int64) error { return allOf(f.WriteAt(p, off)) }},
+		{"WriteAtAndDatasync", func(f *File, p []byte, off int64) error {
+			if err := allOf(f.WriteAt(p, off)); err != nil {
+				return err
+			}
+			return f.Datasync()
+		}},
+	} {
+		for _, by := range []string{"hand", "ring"} {
+			b.Run(c.name+"/"+by, func(b *testing.B) {
+				r, err := newOn(&Config{Backend: IOUring}, hook.Kernel{})
+				if err != nil {
+					b.Skip(err)
+				}
+				defer r.Close()
+				if by == "ring" {
+					r.hands.now.Add(hands)
+					defer r.hands.now.Add(-hands)
+				}
+				f, err := r.OpenFile(filepath.Join(b.TempDir(), "f"), os.O_RDWR|os.O_CREATE, 0o600)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer f.Close()
+				p := make([]byte, 4096)
+				i := int64(0)
+				for b.Loop() {
+					if err := c.do(f, p, i%1024*4096); err != nil {
+						b.Fatal(err)
+					}
+					i++
+				}
+			})
+		}
+	}
+}
