@@ -10,12 +10,13 @@ import (
 // What io_uring would only hand to a worker of the kernel's is cheaper as a system call of the caller's own: two threads less
 // have to be woken. That is a write to the page cache of a file system that can't say beforehand whether it would wait (ext4),
 // a sync, and a write that is one too (O_DSYNC), with O_DIRECT as well. A File's methods wait anyway, and so make these calls
-// themselves. Not more than hands at once, because each that waits for a device has a thread, and of those with O_DIRECT, which
-// need a worker only in the end, not more than there are Ps.
+// themselves, as long as nothing is in flight: what a thread has submitted may complete only on that thread, and not while it
+// waits for a device in another system call.
 //
-// With one P nothing that waits for a device: a system call keeps the P until the runtime's monitor comes by. Under the race
-// detector everything goes through the ring, as with what is done at once (instant.go), and with a Profile and in the profile
-// rio.inflight, which want to see it.
+// Not more than hands at once, because each that waits for a device has a thread; and of those with O_DIRECT, which need a worker
+// only in the end, none where there are as many as Ps. With one P nothing that waits for a device: a system call keeps the P until
+// the runtime's monitor comes by. Under the race detector everything goes through the ring, as with what is done at once
+// (instant.go), and with a Profile and in the profile rio.inflight, which want to see it.
 
 const hands = 64
 
@@ -26,18 +27,13 @@ type byHand struct {
 	idle chan struct{} // gets a token when none is left, for Close
 }
 
-// begin reports whether there are less than so many, and one more may be, which end ends.
+// begin reports whether there are less than so many, and one more may be, until leave.
 func (b *byHand) begin(r *Ring, most int32) bool {
 	if b.now.Add(1) <= most && !r.closing.Load() { // in this order: Close looks at now after it has set closing
 		return true
 	}
 	b.leave(r)
 	return false
-}
-
-func (b *byHand) end(r *Ring) {
-	b.done.Add(1)
-	b.leave(r)
 }
 
 func (b *byHand) leave(r *Ring) {
@@ -86,16 +82,11 @@ func (f *File) byHand(c *call) (n int, done bool, err error) {
 	if most == 0 || !f.bounded || f.remote || !r.linux || uring.Race || r.profile != nil || inflight.on.Load() || !r.hands.begin(r, most) {
 		return 0, false, nil
 	}
-	defer r.hands.end(r)
-	if !f.get() {
-		return 0, false, nil // begin says what is wrong
+	defer r.hands.leave(r)
+	if r.k.Flags&uring.SetupIOPoll != 0 || r.busy() || !f.get() { // begin says what is wrong
+		return 0, false, nil
 	}
 	defer f.put()
-	for l := range r.lanes() {
-		if l.k.SQ.Tail() != l.flushed.Load() {
-			l.flush() // what was started before is not to wait for this
-		}
-	}
 	var errno syscall.Errno
 	if c.kind == kindWrite {
 		off := c.off
@@ -108,8 +99,19 @@ func (f *File) byHand(c *call) (n int, done bool, err error) {
 	} else if errno = uring.Sync(f.fd, c.kind == kindFdatasync); errno != 0 {
 		f.noteSync(errno)
 	}
+	r.hands.done.Add(1)
 	if errno != 0 {
 		return 0, true, errno
 	}
 	return n, true, nil
+}
+
+// busy reports whether anything is in flight, with or without a Completion.
+func (r *Ring) busy() bool {
+	for l := range r.lanes() {
+		if l.busy() {
+			return true
+		}
+	}
+	return false
 }

@@ -39,6 +39,7 @@ func TestWhatWouldGoToAWorkerIsDoneByHand(t *testing.T) {
 		do     func(f *File, p []byte) error
 		by     bool // hand
 		at     int64
+		others int32 // are done by hand already
 		change func(r *Ring, f *File)
 	}{
 		{name: "WriteAt", by: true, at: 4096, do: writeAt},
@@ -54,10 +55,10 @@ func TestWhatWouldGoToAWorkerIsDoneByHand(t *testing.T) {
 		{name: "WriteAt, O_DSYNC, one P", procs: 1, flag: syscall.O_DSYNC, at: 4096, do: writeAt},
 		{name: "Sync, one P", procs: 1, at: -1, do: func(f *File, _ []byte) error { return f.Sync() }},
 		{name: "WriteAt, somebody else's", at: 4096, do: writeAt, change: func(_ *Ring, f *File) { f.remote = true }},
-		{name: "WriteAt, many at once", at: 4096, do: writeAt, change: func(r *Ring, _ *File) { r.hands.now.Add(hands) }},
-		{name: "Sync, many at once", at: -1, do: func(f *File, _ []byte) error { return f.Sync() }, change: func(r *Ring, _ *File) { r.hands.now.Add(hands) }},
-		{name: "WriteAt, almost many", by: true, at: 4096, do: writeAt, change: func(r *Ring, _ *File) { r.hands.now.Add(hands - 1) }},
-		{name: "durable WriteAt, more than Ps", flag: O_DIRECT | syscall.O_DSYNC, at: 4096, do: writeAt, change: func(r *Ring, _ *File) { r.hands.now.Add(2) }},
+		{name: "WriteAt, many at once", at: 4096, do: writeAt, others: hands},
+		{name: "Sync, many at once", at: -1, do: func(f *File, _ []byte) error { return f.Sync() }, others: hands},
+		{name: "WriteAt, almost many", by: true, at: 4096, do: writeAt, others: hands - 1},
+		{name: "durable WriteAt, more than Ps", flag: O_DIRECT | syscall.O_DSYNC, at: 4096, do: writeAt, others: 2},
 		{name: "WriteAt, traced", at: 4096, do: writeAt, change: func(*Ring, *File) { TraceInFlight(true) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -71,6 +72,7 @@ func TestWhatWouldGoToAWorkerIsDoneByHand(t *testing.T) {
 			if c.change != nil {
 				c.change(r, f)
 			}
+			r.hands.now.Add(c.others)
 			defer r.hands.now.Store(now)
 			p := Aligned(4096, 0)
 			copy(p, bytes.Repeat([]byte(c.name), 4096/len(c.name)))
@@ -116,7 +118,7 @@ func allOf(n int, err error) error {
 	return err
 }
 
-// Errors are those of the ring.
+// Errors are those of the ring, and Stats count what was begun.
 func TestErrorsByHandAreThoseOfTheRing(t *testing.T) {
 	errs := func(by bool) (errs []string) {
 		r, f := handMade(t, O_DIRECT|syscall.O_DSYNC)
@@ -124,22 +126,33 @@ func TestErrorsByHandAreThoseOfTheRing(t *testing.T) {
 			r.hands.now.Add(hands)
 			defer r.hands.now.Add(-hands)
 		}
-		note := func(err error) {
+		fails := func(began uint64, do func() error) {
+			t.Helper()
+			before := r.Stats()
+			err := do()
+			after := r.Stats()
 			if err == nil {
 				t.Fatal("no error")
 			}
+			if n, m := after.Started-before.Started, after.Completed-before.Completed; n != began || m != began {
+				t.Errorf("%v: Stats have %d more started, %d completed, not %d", err, n, m, began)
+			}
 			errs = append(errs, strings.ReplaceAll(err.Error(), filepath.Dir(f.Name()), ""))
 		}
-		note(allOf(f.WriteAt(make([]byte, 8192)[1:4097], 1))) // nothing is aligned
+		fails(1, func() error { return allOf(f.WriteAt(make([]byte, 8192)[1:4097], 1)) }) // nothing is aligned
 		ro, err := r.OpenFile(f.Name(), os.O_RDONLY, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		note(allOf(ro.WriteAt(make([]byte, 10), 0)))
+		enters := r.Stats().Enters
+		fails(1, func() error { return allOf(ro.WriteAt(make([]byte, 10), 0)) })
+		if was := r.Stats().Enters == enters; was != by {
+			t.Errorf("by hand: %v, not %v", was, by)
+		}
 		ro.Close()
-		note(allOf(ro.WriteAt(make([]byte, 10), 0)))
-		note(allOf(ro.Write(make([]byte, 10))))
-		note(ro.Sync())
+		fails(0, func() error { return allOf(ro.WriteAt(make([]byte, 10), 0)) })
+		fails(0, func() error { return allOf(ro.Write(make([]byte, 10))) })
+		fails(0, ro.Sync)
 		return errs
 	}
 	hand, ring := errs(true), errs(false)
@@ -150,18 +163,30 @@ func TestErrorsByHandAreThoseOfTheRing(t *testing.T) {
 	}
 }
 
-// What was started before doesn't wait until the device has done what is done by hand.
-func TestWhatIsDoneByHandSubmitsFirst(t *testing.T) {
+// What a thread has submitted may complete only there. So nothing is done by hand while anything is in flight.
+func TestNothingIsDoneByHandWhileAnythingIsInFlight(t *testing.T) {
 	r, f := handMade(t, 0)
-	c := r.Nop()
-	if err := f.Sync(); err != nil {
+	a, b := socketsOf(t, r)
+	p := make([]byte, 1)
+	pending := r.Recv(a, p)
+	for _, sync := range []func() error{f.Sync, func() error { return writeAt(f, make([]byte, 4096)) }} {
+		before := r.Stats().Enters
+		if err := sync(); err != nil {
+			t.Fatal(err)
+		}
+		if r.Stats().Enters == before {
+			t.Error("by hand, though a Recv is pending")
+		}
+	}
+	if _, err := b.Write([]byte{7}); err != nil {
 		t.Fatal(err)
 	}
-	if n := r.k.SQ.Pending(); n != 0 {
-		t.Errorf("%d are still queued", n)
+	if n, err := pending.Wait(); n != 1 || err != nil || p[0] != 7 {
+		t.Error(n, err, p)
 	}
-	if _, err := c.Wait(); err != nil {
-		t.Fatal(err)
+	before := r.Stats().Enters
+	if err := f.Sync(); err != nil || r.Stats().Enters != before {
+		t.Error("not by hand, though nothing is pending; or", err)
 	}
 }
 
@@ -176,13 +201,13 @@ func TestCloseWaitsForWhatIsDoneByHand(t *testing.T) {
 		defer close(gone)
 		r.Close()
 	}()
-	until(t, "Close begins", r.closing.Load)
+	until(t, "Close refuses", func() bool { return r.usable("test") != nil })
 	for range 1000 {
 		runtime.Gosched() // so that it could end, if nothing held it up
 	}
 	if r.hands.begin(r, hands) {
 		t.Error("something new was begun")
-		r.hands.end(r)
+		r.hands.leave(r)
 	}
 	if err := f.Sync(); !errors.Is(err, ErrClosed) {
 		t.Error("Sync on a Ring that closes:", err)
@@ -192,7 +217,7 @@ func TestCloseWaitsForWhatIsDoneByHand(t *testing.T) {
 		t.Error("Close has not waited")
 	default:
 	}
-	r.hands.end(r)
+	r.hands.leave(r)
 	<-gone
 }
 

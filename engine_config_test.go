@@ -147,7 +147,15 @@ func TestIOPollIsAnErrorWhereItCanNotBe(t *testing.T) {
 	f := tempFile(t, "abc")
 	a, b := tcpPair(t)
 	pr, _ := tempPipe(t)
+	own, err := r.OpenFile(f.Name(), syscall.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	_, written := own.WriteAt([]byte("abc"), 0)
 	for name, err := range map[string]error{
+		"File's write":  written,
+		"File's sync":   own.Sync(),
 		"buffered read": errOf(r.ReadAt(f, make([]byte, 3), 0).Wait()),
 		"pipe":          errOf(r.ReadAt(pr, make([]byte, 3), 0).Wait()),
 		"recv":          errOf(r.Recv(a, make([]byte, 3)).Wait()),

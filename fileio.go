@@ -154,8 +154,9 @@ func (f *File) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, err
 }
 
-// WriteAt writes all of p at offset off (io.WriterAt). Into the page cache it does so itself (pwrite(2)), as Write does, because
-// io_uring would have a worker do it where the file system can't promise not to wait. On a file opened with O_APPEND it is an error, as it is for os.
+// WriteAt writes all of p at offset off (io.WriterAt). Into the page cache it may do so itself (pwrite(2)), as Write may, because
+// io_uring would have a worker of the kernel's do it where the file system can't promise not to wait. On a file opened with
+// O_APPEND it is an error, as it is for os.
 func (f *File) WriteAt(p []byte, off int64) (n int, err error) {
 	if err := f.positional("write", off); err != nil {
 		return 0, err

@@ -13,7 +13,8 @@ type Stats struct {
 }
 
 // Stats returns the Ring's figures. What a Conn or Listener waits for by itself counts in Started and Completed only, what
-// it can do without waiting in none. What a File does by a system call of its own counts when it has ended. A loop's request (Received, Conns) counts once, however much it brings.
+// it can do without waiting in none. What a File does by a system call of its own counts when it has ended. A loop's request
+// (Received, Conns) counts once, however much it brings.
 func (r *Ring) Stats() Stats {
 	if r == nil || r.k == nil {
 		return Stats{}

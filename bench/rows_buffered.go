@@ -41,7 +41,8 @@ func bufferedRows() []Row {
 	}
 }
 
-func bufferedSides(do func(logFile, []byte, int64) error, ringDo func(*rio.Ring, *rio.File, []byte, int64) error) func(*Stage) ([]Side, error) {
+func bufferedSides(do func(logFile, []byte, int64) error,
+	ringDo func(*rio.Ring, *rio.File, []byte, int64) error) func(*Stage) ([]Side, error) {
 	return func(s *Stage) ([]Side, error) {
 		ring, err := s.ring(nil)
 		if err != nil {

@@ -1,5 +1,5 @@
-// Package pebblevfs runs Pebble, the storage engine of CockroachDB, on a rio ring: what Pebble reads, writes and syncs
-// goes through io_uring, and what its goroutines do at the same time goes there together.
+// Package pebblevfs runs Pebble, the storage engine of CockroachDB, on a rio ring: what Pebble reads and syncs goes
+// through io_uring, and what its goroutines do at the same time goes there together, where that is cheaper than a system call.
 //
 //	ring, err := rio.New(nil)
 //	if err != nil {
@@ -16,11 +16,11 @@
 //
 // # What goes where
 //
-//	File.Read, ReadAt, Write, WriteAt   the ring
-//	File.Sync, SyncData                 the ring, and an error stays
+//	File.Read, ReadAt, Write, WriteAt   rio.File's
+//	File.Sync, SyncData                 rio.File's: an error stays
 //	File.SyncTo                         the ring, without waiting; fdatasync where Pebble doesn't trust sync_file_range
 //	File.Preallocate                    the ring
-//	a directory's Sync                  the ring
+//	a directory's Sync                  rio.File's
 //	File.Prefetch                       posix_fadvise(2)
 //	names, locks, listings, disk usage  vfs.Default
 //

@@ -1,5 +1,5 @@
 // Package raftwal puts HashiCorp's raft on a rio ring: the log of raft-wal by a VFS, the transport by a StreamLayer. What a
-// node writes, syncs, sends and receives at the same time goes to the kernel together.
+// node sends, receives and syncs at the same time goes to the kernel together, where that is cheaper than a call for each.
 //
 //	ring, err := rio.New(nil)
 //	if err != nil {
