@@ -13,11 +13,12 @@ import (
 // themselves, as long as nothing is in flight: what a thread has submitted may complete only on that thread, and not while it
 // waits for a device in another system call.
 //
-// Not more than hands at once, because each that waits for a device has a thread; and of those with O_DIRECT, which need a worker
-// only in the end, none where there are as many as Ps. With one P nothing that waits for a device: a system call keeps the P until
+// Not more than hands, because each that waits for a device has a thread; of those with O_DIRECT, which need a worker only in the
+// end, none where there are as many as Ps. With one P nothing that waits for a device: a system call keeps the P until
 // the runtime's monitor comes by. Under the race detector everything goes through the ring, as with what is done at once
 // (instant.go), and with a Profile and in the profile rio.inflight, which want to see it.
 
+// hands is how many are done by hand at once, at most.
 const hands = 64
 
 // byHand counts what is done so.
@@ -54,25 +55,18 @@ func (b *byHand) settle() {
 
 // punted reports whether the kernel would hand c to a worker: then most says how many may be done by hand.
 func (f *File) punted(c *call) (most int32) {
-	most = hands
-	switch c.kind {
-	case kindFsync, kindFdatasync:
-	case kindWrite:
-		switch {
-		case len(c.buf) == 0 || f.direct && !f.durable:
-			return 0
-		case !f.durable:
-			return hands
-		case f.direct:
-			most = f.r.procs.Load()
-		}
-	default:
+	procs := f.r.procs.Load()
+	switch write := c.kind == kindWrite; {
+	case write && (len(c.buf) == 0 || f.direct && !f.durable), !write && c.kind != kindFsync && c.kind != kindFdatasync:
 		return 0
-	}
-	if f.r.procs.Load() == 1 {
+	case write && !f.durable:
+		return hands
+	case procs == 1: // the rest waits for a device
 		return 0
+	case write && f.direct:
+		return procs
 	}
-	return most
+	return hands
 }
 
 // byHand makes the system call that c stands for, if that is cheaper.
