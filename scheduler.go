@@ -14,6 +14,9 @@ type scheduler struct {
 	slow atomic.Int32 // that letting others run takes long: two for each time that it has, one less for each that it has not
 	shy  atomic.Int32 // how often more not to, because of that
 	fear atomic.Int32 // how long shy was to last the last time
+
+	turnAt    atomic.Int64 // when others are let run next though that gains nothing, in the Ring's life
+	turnPause atomic.Int64 // and how long after that again
 }
 
 const (
@@ -29,6 +32,14 @@ const (
 	enough   = 6 // of slow: other processes make some of them take long, too
 	minFear  = 256
 	maxFear  = 1 << 14
+
+	// Others are let run after a slice anyway, and later if that takes long. Somebody who goes from one system call to the next
+	// without that for 10 ms is taken for one who computes: the runtime's monitor takes his P away in each call it comes
+	// upon, for nobody, and comes by every 20 us from then on.
+	slice    = 4 * time.Millisecond
+	maxSlice = 4 * time.Second
+	// One in 2^glance of those who enter the kernel only to submit looks whether it is over.
+	glance = 4
 )
 
 // gains reports whether it paid to yield lately, or whether to try.
@@ -115,6 +126,21 @@ func (s *scheduler) soon() {
 		}
 		s.fear.Store(fear)
 	}
+}
+
+// turn lets others run if a slice is over.
+func (l *lane) turn() {
+	s, began := &l.scheduler, time.Since(l.ring.born)
+	if int64(began) < s.turnAt.Load() {
+		return
+	}
+	runtime.Gosched()
+	now, pause := time.Since(l.ring.born), slice
+	if now-began > patient {
+		pause = min(8*max(slice, time.Duration(s.turnPause.Load())), maxSlice)
+	}
+	s.turnPause.Store(int64(pause))
+	s.turnAt.Store(int64(now + pause))
 }
 
 // writtenSQEs is how many operations have reached the queue so far.

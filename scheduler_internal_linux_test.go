@@ -1,12 +1,14 @@
 package rio
 
 import (
+	"math"
 	"math/rand/v2"
 	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Whatever the steps operations come in, some are looked at, and not many more than wanted.
@@ -109,6 +111,140 @@ func TestWhoIsShyStandsInLineOnly(t *testing.T) {
 		t.Errorf("who is shy has not stood in line: it ran %v, shy %d", !ran.Load(), s.shy.Load())
 	}
 	r.passOn()
+}
+
+// Who goes from one call to the next lets others run in time, whether it waits in the kernel or only submits.
+func TestWhoWaitsLetsOthersRunInTime(t *testing.T) {
+	firstLaneOnly(t)
+	r := openRing(t, nil)
+	s := &r.scheduler
+	s.turnAt.Store(0)
+	for i := 0; s.turnAt.Load() == 0; i++ {
+		if _, err := r.Nop().Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if i == 1<<glance*100 {
+			t.Fatal("who only submits never does")
+		}
+	}
+
+	pr, pw, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pw.Close()
+	defer pr.Close()
+	f, err := r.NewFile(pr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b := make([]byte, 1)
+	for i := range 50 {
+		c := r.ReadAt(f, b, 0)
+		s.turnAt.Store(0)
+		done := make(chan error, 1)
+		go func() {
+			_, err := c.Wait()
+			done <- err
+		}()
+		until(t, "somebody leads", func() bool { return r.leaders.Load() > 0 || r.parked.Load() > 0 })
+		if _, err := pw.Write([]byte{byte(i)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil || b[0] != byte(i) {
+			t.Fatal(b, err)
+		}
+		if s.turnAt.Load() == 0 {
+			t.Fatal("who waits in the kernel does not")
+		}
+	}
+}
+
+// If that takes long it is done less often, until it takes no longer.
+func TestWhoseTurnsTakeLongHasFewer(t *testing.T) {
+	withProcs(t, 1)
+	r := openRing(t, nil)
+	l := &r.lane
+	turn := func() {
+		l.scheduler.turnAt.Store(0)
+		l.turn()
+	}
+	pause := func() time.Duration { return time.Duration(l.scheduler.turnPause.Load()) }
+	for i := 0; pause() != slice; i++ { // others that the test knows nothing of may run
+		if turn(); i == 1000 {
+			t.Fatalf("a pause of %v when nobody wants to run", pause())
+		}
+	}
+	before := slice
+	for _, want := range []time.Duration{8 * slice, 64 * slice, 512 * slice, maxSlice, maxSlice} {
+		for i := 0; ; i++ { // once in 61 times the runtime lets this one go on instead
+			if i == 20 {
+				t.Fatalf("a pause of %v after %v, not %v", pause(), before, want)
+			}
+			l.scheduler.turnPause.Store(int64(before))
+			ran := make(chan struct{})
+			go func() {
+				for until := time.Now().Add(2 * patient); time.Now().Before(until); {
+				}
+				close(ran)
+			}()
+			turn()
+			<-ran
+			if pause() == want {
+				break
+			}
+		}
+		before = want
+	}
+	at := l.scheduler.turnAt.Load()
+	if l.turn(); l.scheduler.turnAt.Load() != at {
+		t.Error("there is a turn before its time")
+	}
+	for i := 0; pause() != slice; i++ {
+		if turn(); i == 1000 {
+			t.Fatalf("a pause of %v when nobody wants to run any more", pause())
+		}
+	}
+}
+
+// The runtime takes the P of who makes system calls for 10 ms away in each of them, unless it lets others run.
+func BenchmarkWorthTurns(b *testing.B) {
+	const blocks = 4096
+	name := fileOf(b, blocks)
+	for _, what := range []struct {
+		name   string
+		direct int
+	}{{"cached", 0}, {"direct", O_DIRECT}} {
+		for _, with := range []string{"with", "without"} {
+			b.Run(with+"/"+what.name, func(b *testing.B) {
+				r := ringFor(b)
+				f, err := r.OpenFile(name, os.O_RDONLY|what.direct, 0)
+				if err != nil {
+					b.Skip(err)
+				}
+				defer f.Close()
+				if with == "without" {
+					r.scheduler.turnAt.Store(math.MaxInt64)
+				}
+				var started [64]Completion[int]
+				var bufs [64][]byte
+				for i := range bufs {
+					bufs[i] = Aligned(4096, 4096)
+				}
+				worth(b, r, 1, func(int) {
+					for i := range started {
+						started[i] = r.ReadAt(f, bufs[i], rand.Int64N(blocks)*4096)
+					}
+					for _, c := range started {
+						if n, err := c.Wait(); n != 4096 {
+							b.Error(n, err)
+						}
+					}
+				})
+			})
+		}
+	}
 }
 
 // Sixteen goroutines read beside as many that compute as there are Ps. Who lets others run may let one run that computes, until

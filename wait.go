@@ -42,6 +42,9 @@ func (l *lane) help(o *op, gen uint64) {
 	if o.over(gen) {
 		return
 	}
+	if oneIn(glance, l.flushed.Load()) {
+		l.turn()
+	}
 	l.flush()
 	l.reap()
 	for range 3 {
@@ -95,6 +98,7 @@ func (l *lane) lead(o *op, ctx context.Context) {
 			}
 			l.passOn() // not before: while it submits nobody has to run elsewhere
 		}
+		l.turn()
 		if l.heldBack.Load() {
 			l.flush() // it may be o itself
 		}
