@@ -73,7 +73,13 @@ func (f *File) punted(c *call) (most int32) {
 func (f *File) byHand(c *call) (n int, done bool, err error) {
 	r := f.r
 	most := f.punted(c)
-	if most == 0 || !f.bounded || f.remote || !r.linux || uring.Race || r.profile != nil || inflight.on.Load() || !r.hands.begin(r, most) {
+	if most == 0 || !f.bounded || f.remote || !r.linux || uring.Race || r.profile != nil || inflight.on.Load() {
+		return 0, false, nil
+	}
+	if oneIn(glance, uint32(r.hands.done.Load())) {
+		r.turn()
+	}
+	if !r.hands.begin(r, most) {
 		return 0, false, nil
 	}
 	defer r.hands.leave(r)

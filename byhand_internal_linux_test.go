@@ -163,6 +163,23 @@ func TestErrorsByHandAreThoseOfTheRing(t *testing.T) {
 	}
 }
 
+// Who does one after the other lets others run in time.
+func TestWhoWorksByHandLetsOthersRunInTime(t *testing.T) {
+	r, f := handMade(t, 0)
+	r.scheduler.turnAt.Store(0)
+	for i := 0; r.scheduler.turnAt.Load() == 0; i++ {
+		if err := writeAt(f, make([]byte, 4096)); err != nil {
+			t.Fatal(err)
+		}
+		if i == 1<<glance*100 {
+			t.Fatal("never")
+		}
+	}
+	if n := r.Stats().Enters; n > 0 {
+		t.Errorf("%d enters: that was not by hand", n)
+	}
+}
+
 // What a thread has submitted may complete only there. So nothing is done by hand while anything is in flight.
 func TestNothingIsDoneByHandWhileAnythingIsInFlight(t *testing.T) {
 	r, f := handMade(t, 0)
