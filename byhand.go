@@ -77,7 +77,7 @@ func (f *File) byHand(c *call) (n int, done bool, err error) {
 		return 0, false, nil
 	}
 	if oneIn(glance, uint32(r.hands.done.Load())) {
-		r.turn()
+		r.takeBreak()
 	}
 	if !r.hands.begin(r, most) {
 		return 0, false, nil

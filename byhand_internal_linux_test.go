@@ -166,8 +166,8 @@ func TestErrorsByHandAreThoseOfTheRing(t *testing.T) {
 // Who does one after the other lets others run in time.
 func TestWhoWorksByHandLetsOthersRunInTime(t *testing.T) {
 	r, f := handMade(t, 0)
-	r.scheduler.turnAt.Store(0)
-	for i := 0; r.scheduler.turnAt.Load() == 0; i++ {
+	r.scheduler.breaks.next.Store(0)
+	for i := 0; r.scheduler.breaks.next.Load() == 0; i++ {
 		if err := writeAt(f, make([]byte, 4096)); err != nil {
 			t.Fatal(err)
 		}

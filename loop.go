@@ -27,7 +27,7 @@ type loop struct {
 
 	sends    uint32 // written in this round
 	heard    uint32 // CQEs of recvs in the last one
-	yielded  time.Time
+	breaks   breaks
 	others   int // for so many rounds, other goroutines are likely to have something for it
 	inFlight int // requests whose last CQE is to come
 	intake   intake
@@ -48,8 +48,7 @@ const (
 	loopEntries   = 1024 // SQEs: a round submits them in several enters if it needs more
 	loopCQEntries = 4096
 	loopHeld      = 100 * time.Microsecond
-	loopHeldSends = 64 // more at once take too long to keep a P for
-	loopBusy      = 5 * time.Millisecond
+	loopHeldSends = 64  // more at once take too long to keep a P for
 	loopOthers    = 64  // rounds
 	loopBuffers   = 512 // of loopBuffer bytes: what a round can receive at most
 	loopBuffer    = 4 << 10

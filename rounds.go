@@ -2,10 +2,8 @@ package rio
 
 import (
 	"fmt"
-	"runtime"
 	"slices"
 	"syscall"
-	"time"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
@@ -15,15 +13,14 @@ import (
 // enter submits what was written, and waits for so many CQEs.
 //
 // A busy loop keeps its P while it waits: the next connection is heard from soon. If none is, whoever else wants to run
-// does, and only then it sleeps. It also lets others run when it has been busy for long, since nothing but the runtime's
-// preemption would. What is sent completes inside the enter that submits it, unless the peer is slow; so the wait is for
-// those and wait more, at the risk of waiting all of loopHeld for one that doesn't.
+// does, and only then it sleeps. Others also run in its breaks. What is sent completes inside the enter that submits it,
+// unless the peer is slow; so the wait is for those and wait more, at the risk of waiting all of loopHeld for one that doesn't.
 //
 // A loop that hears of one message at a time sleeps at once: a timer for each costs more than giving the P away.
 func (l *loop) enter(wait uint32) syscall.Errno {
-	if time.Since(l.yielded) > loopBusy {
-		runtime.Gosched()
-		l.yielded = time.Now()
+	r := l.v.l.r
+	if l.breaks.due(r) {
+		l.breaks.take(r)
 	}
 	switch {
 	case l.k.SQ.Pending() > loopHeldSends:
@@ -31,24 +28,16 @@ func (l *loop) enter(wait uint32) syscall.Errno {
 	case wait == 0:
 		return l.k.EnterHeld(0)
 	case l.heard <= 1:
-		return l.sleep(wait)
+		return l.k.Enter(wait)
 	}
 	if errno := l.k.EnterHeld(wait + l.sends); errno != 0 && errno != uring.ETIME || l.k.CQ.Ready() > 0 {
 		return errno
 	}
-	runtime.Gosched()
-	l.yielded = time.Now()
+	l.breaks.take(r)
 	if errno := l.k.EnterHeld(0); errno != 0 || l.k.CQ.Ready() > 0 {
 		return errno // that took a while: something has come, and whoever sleeps now has to wait for a P again
 	}
-	return l.sleep(wait)
-}
-
-// sleep is an enter during which the runtime may give the P to somebody else.
-func (l *loop) sleep(wait uint32) syscall.Errno {
-	errno := l.k.Enter(wait)
-	l.yielded = time.Now()
-	return errno
+	return l.k.Enter(wait)
 }
 
 // letOthers runs other goroutines first if those have lately written to Streams: a loop that keeps its P to wait for the
@@ -59,8 +48,7 @@ func (l *loop) letOthers() {
 	}
 	l.others--
 	before := l.posted()
-	runtime.Gosched()
-	l.yielded = time.Now()
+	l.breaks.take(l.v.l.r)
 	if l.posted() > before {
 		l.others = loopOthers
 	}

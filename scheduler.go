@@ -15,8 +15,7 @@ type scheduler struct {
 	shy  atomic.Int32 // how often more not to, because of that
 	fear atomic.Int32 // how long shy was to last the last time
 
-	turnAt    atomic.Int64 // when others are let run next though that gains nothing, in the Ring's life
-	turnPause atomic.Int64 // and how long after that again
+	breaks breaks
 }
 
 const (
@@ -32,13 +31,7 @@ const (
 	enough   = 6 // of slow: other processes make some of them take long, too
 	minFear  = 256
 	maxFear  = 1 << 14
-
-	// Others are let run after a slice anyway, and later if that takes long. Somebody who goes from one system call to the next
-	// without that for 10 ms is taken for one who computes: the runtime's monitor takes his P away in each call it comes
-	// upon, for nobody, and comes by every 20 us from then on.
-	slice    = 4 * time.Millisecond
-	maxSlice = 4 * time.Second
-	// One in 2^glance of those who enter the kernel only to submit looks whether it is over.
+	// One in 2^glance of those who enter the kernel only to submit looks whether it is time for a break.
 	glance = 4
 )
 
@@ -128,19 +121,11 @@ func (s *scheduler) soon() {
 	}
 }
 
-// turn lets others run if a slice is over.
-func (l *lane) turn() {
-	s, began := &l.scheduler, time.Since(l.ring.born)
-	if int64(began) < s.turnAt.Load() {
-		return
+// takeBreak lets others run if it is time to.
+func (l *lane) takeBreak() {
+	if b := &l.scheduler.breaks; b.due(l.ring) {
+		b.take(l.ring)
 	}
-	runtime.Gosched()
-	now, pause := time.Since(l.ring.born), slice
-	if now-began > patient {
-		pause = min(8*max(slice, time.Duration(s.turnPause.Load())), maxSlice)
-	}
-	s.turnPause.Store(int64(pause))
-	s.turnAt.Store(int64(now + pause))
 }
 
 // writtenSQEs is how many operations have reached the queue so far.
@@ -148,4 +133,30 @@ func (l *lane) writtenSQEs() uint64 {
 	l.sq.mu.Lock()
 	defer l.sq.mu.Unlock()
 	return l.sq.written
+}
+
+// breaks are when others are let run though that gains nothing: after a slice, and later if it takes long. Somebody who goes from
+// one system call to the next without that for 10 ms is taken for one who computes: the runtime's monitor takes his P away in
+// each call it comes upon, for nobody, and comes by every 20 us from then on.
+type breaks struct {
+	next  atomic.Int64 // in the Ring's life
+	pause atomic.Int64
+}
+
+const (
+	slice    = 4 * time.Millisecond
+	maxSlice = 4 * time.Second
+)
+
+func (b *breaks) due(r *Ring) bool { return int64(time.Since(r.born)) >= b.next.Load() }
+
+func (b *breaks) take(r *Ring) {
+	began := time.Since(r.born)
+	runtime.Gosched()
+	now, pause := time.Since(r.born), slice
+	if now-began > patient {
+		pause = min(8*max(slice, time.Duration(b.pause.Load())), maxSlice)
+	}
+	b.pause.Store(int64(pause))
+	b.next.Store(int64(now + pause))
 }

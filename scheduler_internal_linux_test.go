@@ -1,8 +1,10 @@
 package rio
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
+	"net"
 	"os"
 	"runtime"
 	"sync"
@@ -118,8 +120,8 @@ func TestWhoWaitsLetsOthersRunInTime(t *testing.T) {
 	firstLaneOnly(t)
 	r := openRing(t, nil)
 	s := &r.scheduler
-	s.turnAt.Store(0)
-	for i := 0; s.turnAt.Load() == 0; i++ {
+	s.breaks.next.Store(0)
+	for i := 0; s.breaks.next.Load() == 0; i++ {
 		if _, err := r.Nop().Wait(); err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +144,7 @@ func TestWhoWaitsLetsOthersRunInTime(t *testing.T) {
 	b := make([]byte, 1)
 	for i := range 50 {
 		c := r.ReadAt(f, b, 0)
-		s.turnAt.Store(0)
+		s.breaks.next.Store(0)
 		done := make(chan error, 1)
 		go func() {
 			_, err := c.Wait()
@@ -155,24 +157,71 @@ func TestWhoWaitsLetsOthersRunInTime(t *testing.T) {
 		if err := <-done; err != nil || b[0] != byte(i) {
 			t.Fatal(b, err)
 		}
-		if s.turnAt.Load() == 0 {
+		if s.breaks.next.Load() == 0 {
 			t.Fatal("who waits in the kernel does not")
 		}
 	}
 }
 
+// So does a loop that goes from one message to the next.
+func TestLoopLetsOthersRunInTime(t *testing.T) {
+	r := openRing(t, nil)
+	l, err := r.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	opened, done := make(chan *loop, 1), make(chan error, 1)
+	go func() {
+		done <- l.Serve(ctx, &Server{Loops: 1, Open: func(s *Stream) Handler {
+			opened <- s.loop
+			return echoing{}
+		}})
+	}()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	on := <-opened
+	p := make([]byte, 1)
+	for i := range 50 {
+		on.breaks.next.Store(0)
+		if _, err := c.Write([]byte{byte(i)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(p); err != nil || p[0] != byte(i) {
+			t.Fatal(p, err)
+		}
+		if on.breaks.next.Load() == 0 {
+			t.Fatal("it has sent without")
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// echoing is a Handler that sends what comes.
+type echoing struct{}
+
+func (echoing) Data(s *Stream, p []byte) { s.Write(p) }
+func (echoing) Closed(*Stream, error)    {}
+
 // If that takes long it is done less often, until it takes no longer.
-func TestWhoseTurnsTakeLongHasFewer(t *testing.T) {
+func TestWhoseBreaksTakeLongHasFewer(t *testing.T) {
 	withProcs(t, 1)
 	r := openRing(t, nil)
 	l := &r.lane
-	turn := func() {
-		l.scheduler.turnAt.Store(0)
-		l.turn()
+	take := func() {
+		l.scheduler.breaks.next.Store(0)
+		l.takeBreak()
 	}
-	pause := func() time.Duration { return time.Duration(l.scheduler.turnPause.Load()) }
+	pause := func() time.Duration { return time.Duration(l.scheduler.breaks.pause.Load()) }
 	for i := 0; pause() != slice; i++ { // others that the test knows nothing of may run
-		if turn(); i == 1000 {
+		if take(); i == 1000 {
 			t.Fatalf("a pause of %v when nobody wants to run", pause())
 		}
 	}
@@ -182,14 +231,14 @@ func TestWhoseTurnsTakeLongHasFewer(t *testing.T) {
 			if i == 20 {
 				t.Fatalf("a pause of %v after %v, not %v", pause(), before, want)
 			}
-			l.scheduler.turnPause.Store(int64(before))
+			l.scheduler.breaks.pause.Store(int64(before))
 			ran := make(chan struct{})
 			go func() {
 				for until := time.Now().Add(2 * patient); time.Now().Before(until); {
 				}
 				close(ran)
 			}()
-			turn()
+			take()
 			<-ran
 			if pause() == want {
 				break
@@ -197,19 +246,19 @@ func TestWhoseTurnsTakeLongHasFewer(t *testing.T) {
 		}
 		before = want
 	}
-	at := l.scheduler.turnAt.Load()
-	if l.turn(); l.scheduler.turnAt.Load() != at {
-		t.Error("there is a turn before its time")
+	at := l.scheduler.breaks.next.Load()
+	if l.takeBreak(); l.scheduler.breaks.next.Load() != at {
+		t.Error("there is a break before its time")
 	}
 	for i := 0; pause() != slice; i++ {
-		if turn(); i == 1000 {
+		if take(); i == 1000 {
 			t.Fatalf("a pause of %v when nobody wants to run any more", pause())
 		}
 	}
 }
 
 // The runtime takes the P of who makes system calls for 10 ms away in each of them, unless it lets others run.
-func BenchmarkWorthTurns(b *testing.B) {
+func BenchmarkWorthBreaks(b *testing.B) {
 	const blocks = 4096
 	name := fileOf(b, blocks)
 	for _, what := range []struct {
@@ -225,7 +274,7 @@ func BenchmarkWorthTurns(b *testing.B) {
 				}
 				defer f.Close()
 				if with == "without" {
-					r.scheduler.turnAt.Store(math.MaxInt64)
+					r.scheduler.breaks.next.Store(math.MaxInt64)
 				}
 				var started [64]Completion[int]
 				var bufs [64][]byte

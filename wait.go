@@ -43,7 +43,7 @@ func (l *lane) help(o *op, gen uint64) {
 		return
 	}
 	if oneIn(glance, l.flushed.Load()) {
-		l.turn()
+		l.takeBreak()
 	}
 	l.flush()
 	l.reap()
@@ -98,7 +98,7 @@ func (l *lane) lead(o *op, ctx context.Context) {
 			}
 			l.passOn() // not before: while it submits nobody has to run elsewhere
 		}
-		l.turn()
+		l.takeBreak()
 		if l.heldBack.Load() {
 			l.flush() // it may be o itself
 		}
