@@ -238,6 +238,66 @@ func TestCloseWaitsForWhatIsDoneByHand(t *testing.T) {
 	<-gone
 }
 
+// A File that is closed while the kernel writes keeps its descriptor until that has ended: all of it is written, and no other
+// file, which would get the number, has any of it.
+func TestFileClosedDuringAWriteByHandKeepsItsDescriptor(t *testing.T) {
+	p := bytes.Repeat([]byte("all of this, and nowhere else..."), 1<<20)
+	for range 50 {
+		r, f := handMade(t, 0)
+		name := f.Name()
+		if err := os.Truncate(name, 0); err != nil {
+			t.Fatal(err)
+		}
+		n, err, done := 0, error(nil), make(chan struct{})
+		go func() {
+			defer close(done)
+			n, err = f.WriteAt(p, 0)
+		}()
+		within := false
+		until(t, "something is written", func() bool {
+			i, err := os.Stat(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			within = i.Size() > 0
+			return within
+		})
+		closed := make(chan error, 1)
+		go func() { closed <- f.Close() }()
+		until(t, "it is being closed", f.closed)
+		other, err2 := os.CreateTemp(t.TempDir(), "") // whose descriptor would be f's
+		if err2 != nil {
+			t.Fatal(err2)
+		}
+		defer other.Close()
+		i, err2 := os.Stat(name)
+		if err2 != nil {
+			t.Fatal(err2)
+		}
+		if within = i.Size() < int64(len(p)); within && other.Fd() == uintptr(f.fd) {
+			t.Error("another file has its descriptor")
+		}
+		<-done
+		if err := <-closed; err != nil {
+			t.Error("Close:", err)
+		}
+		got, err2 := os.ReadFile(name)
+		if n != len(p) || err != nil || !bytes.Equal(got, p) {
+			t.Fatalf("written %d of %d, %v; in the file are %d: %v", n, len(p), err, len(got), err2)
+		}
+		if i, err := other.Stat(); err != nil || i.Size() > 0 {
+			t.Fatal("another file has", i.Size(), err)
+		}
+		if r.Stats().Enters > 0 {
+			t.Error("that was not by hand")
+		}
+		if within {
+			return
+		}
+	}
+	t.Error("it was closed too late each time")
+}
+
 // BenchmarkWorthByHand: what a File's methods take by hand, and by the ring.
 func BenchmarkWorthByHand(b *testing.B) {
 	for _, c := range []struct {
