@@ -48,6 +48,7 @@ const (
 	loopEntries   = 1024 // SQEs: a round submits them in several enters if it needs more
 	loopCQEntries = 4096
 	loopHeld      = 100 * time.Microsecond
+	loopIdle      = time.Millisecond
 	loopHeldSends = 64  // more at once take too long to keep a P for
 	loopOthers    = 64  // rounds
 	loopBuffers   = 512 // of loopBuffer bytes: what a round can receive at most

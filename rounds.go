@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
@@ -13,7 +14,7 @@ import (
 // enter submits what was written, and waits for so many CQEs.
 //
 // A busy loop keeps its P while it waits: the next connection is heard from soon. If none is, whoever else wants to run
-// does, and only then it sleeps. Others also run in its breaks. What is sent completes inside the enter that submits it,
+// does, and only then it sleeps. Others also run in its breaks (scheduler.go). What is sent completes inside the enter that submits it,
 // unless the peer is slow; so the wait is for those and wait more, at the risk of waiting all of loopHeld for one that doesn't.
 //
 // A loop that hears of one message at a time sleeps at once: a timer for each costs more than giving the P away.
@@ -28,7 +29,7 @@ func (l *loop) enter(wait uint32) syscall.Errno {
 	case wait == 0:
 		return l.k.EnterHeld(0)
 	case l.heard <= 1:
-		return l.k.Enter(wait)
+		return l.sleep(wait)
 	}
 	if errno := l.k.EnterHeld(wait + l.sends); errno != 0 && errno != uring.ETIME || l.k.CQ.Ready() > 0 {
 		return errno
@@ -37,7 +38,19 @@ func (l *loop) enter(wait uint32) syscall.Errno {
 	if errno := l.k.EnterHeld(0); errno != 0 || l.k.CQ.Ready() > 0 {
 		return errno // that took a while: something has come, and whoever sleeps now has to wait for a P again
 	}
-	return l.k.Enter(wait)
+	return l.sleep(wait)
+}
+
+// sleep is an enter during which the runtime may give the P to somebody else. Who is woken now and then has no need of a break
+// between what has come and the answer.
+func (l *loop) sleep(wait uint32) syscall.Errno {
+	r := l.v.l.r
+	began := time.Since(r.born)
+	errno := l.k.Enter(wait)
+	if time.Since(r.born)-began > loopIdle {
+		l.breaks.postpone(r)
+	}
+	return errno
 }
 
 // letOthers runs other goroutines first if those have lately written to Streams: a loop that keeps its P to wait for the

@@ -31,7 +31,7 @@ const (
 	enough   = 6 // of slow: other processes make some of them take long, too
 	minFear  = 256
 	maxFear  = 1 << 14
-	// One in 2^glance of those who enter the kernel only to submit looks whether it is time for a break.
+	// One in 2^glance of those whose calls are short looks whether it is time for a break.
 	glance = 4
 )
 
@@ -137,7 +137,8 @@ func (l *lane) writtenSQEs() uint64 {
 
 // breaks are when others are let run though that gains nothing: after a slice, and later if it takes long. Somebody who goes from
 // one system call to the next without that for 10 ms is taken for one who computes: the runtime's monitor takes his P away in
-// each call it comes upon, for nobody, and comes by every 20 us from then on.
+// each call it comes upon, for nobody, and comes by every 20 us from then on. One of those who share them takes each: where
+// many Ps make calls on one lane, a P has its break less often.
 type breaks struct {
 	next  atomic.Int64 // in the Ring's life
 	pause atomic.Int64
@@ -148,7 +149,11 @@ const (
 	maxSlice = 4 * time.Second
 )
 
-func (b *breaks) due(r *Ring) bool { return int64(time.Since(r.born)) >= b.next.Load() }
+// due reports whether it is time for one, which the caller then takes; nobody else does meanwhile, who would see it take long, too.
+func (b *breaks) due(r *Ring) bool {
+	now, next := int64(time.Since(r.born)), b.next.Load()
+	return now >= next && b.next.CompareAndSwap(next, now+int64(maxSlice))
+}
 
 func (b *breaks) take(r *Ring) {
 	began := time.Since(r.born)
@@ -160,3 +165,6 @@ func (b *breaks) take(r *Ring) {
 	b.pause.Store(int64(pause))
 	b.next.Store(int64(now + pause))
 }
+
+// postpone puts the next one off: the caller has slept, and is in nobody's way.
+func (b *breaks) postpone(r *Ring) { b.next.Store(int64(time.Since(r.born) + slice)) }

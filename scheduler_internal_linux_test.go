@@ -163,8 +163,8 @@ func TestWhoWaitsLetsOthersRunInTime(t *testing.T) {
 	}
 }
 
-// So does a loop that goes from one message to the next.
-func TestLoopLetsOthersRunInTime(t *testing.T) {
+// onALoop calls f with a loop and a connection to it, whose bytes come back.
+func onALoop(t *testing.T, f func(on *loop, c net.Conn)) {
 	r := openRing(t, nil)
 	l, err := r.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -172,6 +172,7 @@ func TestLoopLetsOthersRunInTime(t *testing.T) {
 	}
 	defer l.Close()
 	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
 	opened, done := make(chan *loop, 1), make(chan error, 1)
 	go func() {
 		done <- l.Serve(ctx, &Server{Loops: 1, Open: func(s *Stream) Handler {
@@ -184,24 +185,56 @@ func TestLoopLetsOthersRunInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	on := <-opened
-	p := make([]byte, 1)
-	for i := range 50 {
-		on.breaks.next.Store(0)
-		if _, err := c.Write([]byte{byte(i)}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.Read(p); err != nil || p[0] != byte(i) {
-			t.Fatal(p, err)
-		}
-		if on.breaks.next.Load() == 0 {
-			t.Fatal("it has sent without")
-		}
-	}
+	f(<-opened, c)
 	stop()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// pings sends one byte, which comes back.
+func pings(t *testing.T, c net.Conn, b byte) {
+	t.Helper()
+	p := []byte{b}
+	if _, err := c.Write(p); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(p); err != nil || p[0] != b {
+		t.Fatal(p, err)
+	}
+}
+
+// So does a loop that goes from one message to the next.
+func TestLoopLetsOthersRunInTime(t *testing.T) {
+	onALoop(t, func(on *loop, c net.Conn) {
+		taken := 0
+		for i := 0; taken < 20; i++ {
+			on.breaks.next.Store(0)
+			on.breaks.pause.Store(-1)
+			if pings(t, c, byte(i)); on.breaks.pause.Load() > 0 {
+				taken++
+			} else if i == 1000 { // it has slept for long, more often than not
+				t.Fatalf("%d times of %d", taken, i)
+			}
+		}
+	})
+}
+
+// A loop that has slept for long answers first.
+func TestLoopThatHasSleptTakesNoBreak(t *testing.T) {
+	onALoop(t, func(on *loop, c net.Conn) {
+		for i := range 50 { // it may not be asleep yet
+			pings(t, c, byte(i))
+			time.Sleep(loopIdle)
+			on.breaks.pause.Store(-1)
+			on.breaks.next.Store(0)
+			time.Sleep(2 * loopIdle)
+			if pings(t, c, byte(i)); on.breaks.pause.Load() < 0 && on.breaks.next.Load() > 0 {
+				return
+			}
+		}
+		t.Error("it has, each time")
+	})
 }
 
 // echoing is a Handler that sends what comes.
@@ -253,6 +286,34 @@ func TestWhoseBreaksTakeLongHasFewer(t *testing.T) {
 	for i := 0; pause() != slice; i++ {
 		if take(); i == 1000 {
 			t.Fatalf("a pause of %v when nobody wants to run any more", pause())
+		}
+	}
+}
+
+// One who computes is met by one of all who wait, once.
+func TestOneTakesTheBreakOfAll(t *testing.T) {
+	withProcs(t, 1)
+	r := openRing(t, nil)
+	b := &r.scheduler.breaks
+	pause := func() time.Duration { return time.Duration(b.pause.Load()) }
+	for i := 0; ; i++ { // once in 61 times the runtime lets this one go on instead
+		b.pause.Store(int64(slice))
+		b.next.Store(0)
+		var all sync.WaitGroup
+		for range 6 {
+			all.Go(r.takeBreak)
+		}
+		all.Go(func() {
+			for until := time.Now().Add(2 * patient); time.Now().Before(until); {
+			}
+		})
+		r.takeBreak()
+		all.Wait()
+		if pause() == 8*slice {
+			return
+		}
+		if pause() > 8*slice || i == 50 {
+			t.Fatalf("a pause of %v, not %v", pause(), 8*slice)
 		}
 	}
 }

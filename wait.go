@@ -98,7 +98,9 @@ func (l *lane) lead(o *op, ctx context.Context) {
 			}
 			l.passOn() // not before: while it submits nobody has to run elsewhere
 		}
-		l.takeBreak()
+		if !o.isDone() {
+			l.takeBreak()
+		}
 		if l.heldBack.Load() {
 			l.flush() // it may be o itself
 		}
