@@ -20,9 +20,7 @@ import (
 // A loop that hears of one message at a time sleeps at once: a timer for each costs more than giving the P away.
 func (l *loop) enter(wait uint32) syscall.Errno {
 	r := l.v.l.r
-	if l.breaks.due(r) {
-		l.breaks.take(r)
-	}
+	l.breaks.look(r)
 	switch {
 	case l.k.SQ.Pending() > loopHeldSends:
 		return l.k.Enter(0)

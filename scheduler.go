@@ -122,11 +122,7 @@ func (s *scheduler) soon() {
 }
 
 // takeBreak lets others run if it is time to.
-func (l *lane) takeBreak() {
-	if b := &l.scheduler.breaks; b.due(l.ring) {
-		b.take(l.ring)
-	}
-}
+func (l *lane) takeBreak() { l.scheduler.breaks.look(l.ring) }
 
 // writtenSQEs is how many operations have reached the queue so far.
 func (l *lane) writtenSQEs() uint64 {
@@ -149,12 +145,15 @@ const (
 	maxSlice = 4 * time.Second
 )
 
-// due reports whether it is time for one, which the caller then takes; nobody else does meanwhile, who would see it take long, too.
-func (b *breaks) due(r *Ring) bool {
+// look takes one if it is time to. Nobody else does meanwhile, who would see it take long, too.
+func (b *breaks) look(r *Ring) {
 	now, next := int64(time.Since(r.born)), b.next.Load()
-	return now >= next && b.next.CompareAndSwap(next, now+int64(maxSlice))
+	if now >= next && b.next.CompareAndSwap(next, now+int64(maxSlice)) {
+		b.take(r)
+	}
 }
 
+// take takes one in any case.
 func (b *breaks) take(r *Ring) {
 	began := time.Since(r.born)
 	runtime.Gosched()
