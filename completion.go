@@ -89,7 +89,9 @@ func (c Completion[T]) Wait() (v T, err error) {
 	res, ok := o.snatch(gen)
 	wait := o.lane.await
 	if !ok && !o.over(gen) && !o.lane.shared() {
-		o.lane.help(o, gen)
+		o.lane.mindOthers()
+		o.lane.flush() // not in help: see uring.Ring.Enter
+		o.lane.gather(o, gen)
 		res, ok = o.snatch(gen)
 		wait = o.lane.linger // the rest of it
 	}

@@ -16,7 +16,7 @@ type lane struct {
 	ring    *Ring
 	k       *uring.Ring
 	profile *profile // the Ring's
-	noted   bool     // enters are counted by it, or an SQPOLL thread makes them
+	noted   bool     // enters are counted by it, or are no plain ones: see uring.Ring.Plain
 
 	sq       submission
 	cq       completions
@@ -82,7 +82,7 @@ type completions struct {
 func (l *lane) init(r *Ring, k *uring.Ring) {
 	e := &epoch{}
 	l.ring, l.k, l.profile = r, k, r.profile
-	l.noted = l.profile != nil || k.Flags&uring.SetupSQPoll != 0
+	l.noted = l.profile != nil || !k.Plain()
 	l.table = make([]entry, k.CQ.Entries())
 	l.places.init(k.CQ.Entries())
 	l.sq.epoch, l.cq.epochs = e, []*epoch{e}

@@ -121,6 +121,13 @@ func (s *scheduler) soon() {
 	}
 }
 
+// mindOthers lets one in so many look whether it is time to let others run.
+func (l *lane) mindOthers() {
+	if oneIn(glance, l.flushed.Load()) {
+		l.takeBreak()
+	}
+}
+
 // takeBreak lets others run if it is time to.
 func (l *lane) takeBreak() { l.scheduler.breaks.look(l.ring) }
 

@@ -24,10 +24,10 @@ func (l *lane) flush() {
 		l.meet()
 		if l.noted || l.k.SQ.Passed(t) {
 			enters += l.submit(t)
-		} else { // here, as mostly: after a system call the processor has forgotten where to return to, and each return is slow
-			n, errno := l.k.Submit()
+		} else { // here, as mostly
+			errno := l.k.Enter()
 			if enters++; errno != 0 || !l.k.SQ.Passed(t) {
-				enters += l.insist(t, n, errno)
+				enters += l.insist(t, errno)
 			}
 		}
 		if !crowd {
@@ -67,10 +67,10 @@ func (l *lane) unhold() (crowd bool) {
 // submit enters the kernel until it has taken everything up to tail, and returns how often. The caller uses the ring.
 func (l *lane) submit(tail uint32) (enters int) { return l.submitWith(patience{}, tail) }
 
-// insist is submit after an enter that took only n.
-func (l *lane) insist(tail uint32, n int, errno syscall.Errno) (enters int) {
+// insist is submit after an enter that didn't take everything.
+func (l *lane) insist(tail uint32, errno syscall.Errno) (enters int) {
 	var p patience
-	if (errno != 0 || n == 0) && !p.endure(l, errno) {
+	if errno != 0 && !p.endure(l, errno) {
 		return 0
 	}
 	return l.submitWith(p, tail)

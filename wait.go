@@ -42,10 +42,13 @@ func (l *lane) help(o *op, gen uint64) {
 	if o.over(gen) {
 		return
 	}
-	if oneIn(glance, l.flushed.Load()) {
-		l.takeBreak()
-	}
+	l.mindOthers()
 	l.flush()
+	l.gather(o, gen)
+}
+
+// gather is help after the flush.
+func (l *lane) gather(o *op, gen uint64) {
 	l.reap()
 	for range 3 {
 		if o.over(gen) || l.submitting() <= 0 {

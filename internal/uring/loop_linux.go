@@ -85,12 +85,12 @@ func (l *Loop) registerN(op uint32, arg unsafe.Pointer) (int, syscall.Errno) {
 }
 
 func (l *Loop) enter(wait uint32) syscall.Errno {
-	_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, l.fd, uintptr(l.SQ.Pending()), uintptr(wait), EnterGetEvents|l.reg, 0, 0)
+	_, _, errno := syscall.Syscall6(unix.SYS_IO_URING_ENTER, l.fd, uintptr(l.SQ.Pending()), uintptr(wait), EnterGetEvents|l.reg, 0, 0)
 	return errno
 }
 
 func (l *Loop) enterHeld(wait uint32) syscall.Errno {
-	_, _, errno := unix.RawSyscall6(unix.SYS_IO_URING_ENTER, l.fd, uintptr(l.SQ.Pending()), uintptr(wait),
+	_, _, errno := syscall.RawSyscall6(unix.SYS_IO_URING_ENTER, l.fd, uintptr(l.SQ.Pending()), uintptr(wait),
 		EnterGetEvents|enterExtArg|l.reg, uintptr(unsafe.Pointer(l.arg)), unsafe.Sizeof(geteventsArg{}))
 	return errno
 }

@@ -25,6 +25,7 @@ func (r *Ring) mapQueues(p *params) (err error) {
 		return err
 	}
 	sq, cq := &p.sqOff, &p.cqOff
+	r.all = uintptr(p.sqEntries)
 	r.SQ = SQ{
 		head: word(r.rings, sq.head), tail: word(r.rings, sq.tail), flags: word(r.rings, sq.flags),
 		mask: *word(r.rings, sq.mask),

@@ -65,7 +65,8 @@ type Ring struct {
 	Waited time.Duration
 
 	fd          int
-	rings, sqes []byte // the mappings
+	all         uintptr // SQ.Entries: what each enter offers
+	rings, sqes []byte  // the mappings
 	pins        Pins
 	memory      []*Pins // of what lies in the table of registered memory, by place
 	hasTable    bool    // there is one
@@ -78,6 +79,14 @@ type Ring struct {
 // Links reports whether a chain survives a bad SQE in front of it (IORING_SETUP_SUBMIT_ALL): without that an enter may
 // stop in the middle of a batch, and with it end a chain.
 func (r *Ring) Links() bool { return r.Flags&SetupSubmitAll != 0 }
+
+// Few is how many bytes at most are moved without telling the runtime that it is a system call (RawSyscall6): no device and no
+// peer is waited for there, copying so many takes no longer than a Go program's own copies do, and telling costs more than
+// that gains. Memory that has to be fetched first, a mapped file's, holds the P meanwhile, as it does when Go code touches it.
+const Few = 64 << 10
+
+// Plain reports whether Linux takes what is published when it is told to: Enter will do for Submit.
+func (r *Ring) Plain() bool { return r.kernel == nil && r.Flags&SetupSQPoll == 0 }
 
 // Open sets a ring up: see openOS. With Config.Kernel it makes one whose queues lie in ordinary memory.
 func Open(c Config) (*Ring, error) {
