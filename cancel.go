@@ -56,6 +56,7 @@ func (l *lane) askCancel(o *op) {
 	if !l.k.SQ.Has(1) || l.ring.broken() != nil {
 		return // the sweeper will
 	}
+	l.notBrief(1)
 	l.k.SQ.Claim().FillCancel(l.userData(o), controlData)
 	l.publish(1)
 }

@@ -85,7 +85,7 @@ func (l *lane) refuseAll() (idle *op) {
 // leave waits until nobody uses l's kernel ring, and lets nobody do so again.
 func (l *lane) leave() {
 	l.gone.Store(true)
-	for l.calls.Load()&(1<<callShift-1) != 0 {
+	for l.users() != 0 {
 		runtime.Gosched()
 	}
 	l.follow()

@@ -78,7 +78,7 @@ func TestCompletionsInterruptOnlyWhereThatHelps(t *testing.T) {
 }
 
 // socketsOf are two Conns that are connected.
-func socketsOf(t *testing.T, r *Ring) (a, b *Conn) {
+func socketsOf(t testing.TB, r *Ring) (a, b *Conn) {
 	t.Helper()
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {

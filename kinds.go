@@ -35,10 +35,11 @@ var kinds = [numKinds]struct {
 	breaks bool // a failure ends an IO_LINK chain; that of an fsync and its like does not
 	stores bool // the kernel writes to the buffer
 	inline bool // it may end within enter, at the expense of who submits it
+	brief  bool // nothing is waited for within enter: no device, no peer
 	plain  bool // when it has succeeded there is nothing to do but to say so
 	poll   uring.OpFlags
 }{
-	kindNop:       {name: "nop", op: uring.OpNop, plain: true, breaks: true, inline: true},
+	kindNop:       {name: "nop", op: uring.OpNop, brief: true, plain: true, breaks: true, inline: true},
 	kindRead:      {name: "pread", op: uring.OpRead, plain: true, counts: true, breaks: true, stores: true, inline: true, poll: uring.PollIn},
 	kindWrite:     {name: "pwrite", op: uring.OpWrite, plain: true, counts: true, breaks: true, inline: true, poll: uring.PollOut},
 	kindReadv:     {name: "preadv", op: uring.OpReadv, counts: true, breaks: true, stores: true, inline: true, poll: uring.PollIn},
@@ -47,12 +48,12 @@ var kinds = [numKinds]struct {
 	kindFdatasync: {name: "fdatasync", op: uring.OpFsync, plain: true, opf: uring.FsyncDatasync},
 	kindSyncRange: {name: "sync_file_range", op: uring.OpSyncFileRange, plain: true, opf: uring.SyncRange},
 	kindFallocate: {name: "fallocate", op: uring.OpFallocate, plain: true},
-	kindAccept:    {name: "accept", op: uring.OpAccept, opf: uring.AcceptFlags, breaks: true, poll: uring.PollIn},
+	kindAccept:    {name: "accept", op: uring.OpAccept, brief: true, opf: uring.AcceptFlags, breaks: true, poll: uring.PollIn},
 	kindConnect:   {name: "connect", op: uring.OpConnect, breaks: true, poll: uring.PollOut},
-	kindSend:      {name: "send", op: uring.OpSend, plain: true, opf: uring.MsgNoSignal, counts: true, breaks: true, poll: uring.PollOut},
-	kindRecv:      {name: "recv", op: uring.OpRecv, plain: true, counts: true, breaks: true, stores: true, poll: uring.PollIn},
-	kindRecvNone:  {name: "recv", op: uring.OpNop, breaks: true},
-	kindPoll:      {name: "poll", op: uring.OpPollAdd, breaks: true},
+	kindSend:      {name: "send", op: uring.OpSend, brief: true, plain: true, opf: uring.MsgNoSignal, counts: true, breaks: true, poll: uring.PollOut},
+	kindRecv:      {name: "recv", op: uring.OpRecv, brief: true, plain: true, counts: true, breaks: true, stores: true, poll: uring.PollIn},
+	kindRecvNone:  {name: "recv", op: uring.OpNop, brief: true, breaks: true},
+	kindPoll:      {name: "poll", op: uring.OpPollAdd, brief: true, breaks: true},
 	kindAccepts:   {name: "accept, multishot", op: uring.OpAccept, opf: uring.AcceptFlags, breaks: true, poll: uring.PollIn},
 	kindReceives:  {name: "recv, multishot", op: uring.OpRecv, breaks: true, poll: uring.PollIn},
 }

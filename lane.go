@@ -26,11 +26,12 @@ type lane struct {
 	link     link
 	returned atomic.Pointer[op] // loose ops whose results have been taken
 
-	flushed  atomic.Uint32 // up to where somebody has undertaken to submit
-	served   atomic.Uint64 // cq.direct, for who hasn't got its lock
-	heldBack atomic.Bool   // something is not published yet
-	crowded  atomic.Bool   // because it found no room
-	todo     atomic.Bool   // follow has something to do
+	flushed   atomic.Uint32 // up to where somebody has undertaken to submit
+	slowUntil atomic.Uint32 // see brief
+	served    atomic.Uint64 // cq.direct, for who hasn't got its lock
+	heldBack  atomic.Bool   // something is not published yet
+	crowded   atomic.Bool   // because it found no room
+	todo      atomic.Bool   // follow has something to do
 
 	leaders    atomic.Int32 // 1 while there is one, who sees to all: he waits in the kernel, or stands in line
 	yielding   atomic.Bool  // the leader lets others run, and submits what they leave
@@ -39,7 +40,7 @@ type lane struct {
 	armed      atomic.Bool
 	cancelling atomic.Int32 // operations that a cancel was asked for and that have not ended
 
-	calls     atomic.Uint64 // enters<<callShift | goroutines that use the kernel's ring
+	calls     atomic.Uint64 // enters<<callShift | alone | goroutines that use the kernel's ring
 	gone      atomic.Bool
 	edge      atomic.Uint32 // for the race detector: from publish to drain
 	overflows atomic.Uint64
@@ -90,6 +91,7 @@ func (l *lane) init(r *Ring, k *uring.Ring) {
 		l.sq.files = append(l.sq.files, uint32(i))
 	}
 	l.flushed.Store(k.SQ.Tail())
+	l.slowUntil.Store(k.SQ.Tail())
 	l.relay.procs = &r.procs
 	l.swept.note(l)
 }
@@ -97,9 +99,15 @@ func (l *lane) init(r *Ring, k *uring.Ring) {
 // callShift is where in lane.calls the enters begin.
 const callShift = 24
 
+// alone is the bit of lane.calls that says that the one who uses the kernel's ring wants nobody else to: see brief.go. Below it
+// is how many do.
+const alone = 1 << (callShift - 1)
+
 // use begins something that needs the kernel's ring, and keeps Close from unmapping it meanwhile.
 func (l *lane) use() bool {
-	l.calls.Add(1)
+	if l.calls.Add(1)&alone != 0 {
+		l.afterYou()
+	}
 	if !l.gone.Load() {
 		return true
 	}
@@ -109,6 +117,9 @@ func (l *lane) use() bool {
 
 // unuse ends it, after so many enters.
 func (l *lane) unuse(enters int) { l.calls.Add(uint64(enters)<<callShift - 1) }
+
+// users is how many use the kernel's ring.
+func (l *lane) users() int { return int(l.calls.Load() & (alone - 1)) }
 
 // cqUnlock shows the tickets that came back to those who take them, and unlocks cq.mu.
 func (l *lane) cqUnlock() {

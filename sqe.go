@@ -100,7 +100,11 @@ const plenty = 1024
 // many reports whether to do so now: not for a few that are left over. Under sq.mu.
 func (l *lane) many() bool {
 	claimed := l.k.SQ.Claimed()
-	return claimed%plenty == 0 && claimed-l.flushed.Load() >= plenty/2
+	if claimed%plenty != 0 {
+		return false
+	}
+	l.stayNear(claimed)
+	return claimed-l.flushed.Load() >= plenty/2
 }
 
 // place puts o among what was started before it. alone says that it is nobody's successor. Under sq.mu.
@@ -115,6 +119,9 @@ func (l *lane) place(o *op, ord Ordering, alone bool) {
 		return
 	}
 	// As write does for a train: this is the usual one, and a train is not worth building for it.
+	if !o.isBrief() {
+		l.notBrief(1)
+	}
 	o.fillSQE(l.k.SQ.Claim(), l.userData(o))
 	l.publish(1)
 }

@@ -10,7 +10,8 @@ import (
 // flush hands everything to the kernel that was started so far. What another flush is about to submit counts as
 // submitted: it makes its system call before it does anything else.
 func (l *lane) flush() {
-	if !l.use() {
+	brief := l.mayBeBrief() && l.useAlone()
+	if !brief && !l.use() {
 		return
 	}
 	enters := 0
@@ -21,12 +22,21 @@ func (l *lane) flush() {
 			break
 		}
 		l.flushed.Store(t)
-		l.meet()
+		if !brief {
+			l.meet()
+		}
 		if l.noted || l.k.SQ.Passed(t) {
 			enters += l.submit(t)
 		} else { // here, as mostly
-			errno := l.k.Enter()
+			var errno syscall.Errno
+			if brief && l.k.SQ.Passed(l.slowUntil.Load()) {
+				errno = l.k.EnterBriefly(l.k.SQ.Left(t))
+			} else {
+				brief = brief && l.tolerate()
+				errno = l.k.Enter()
+			}
 			if enters++; errno != 0 || !l.k.SQ.Passed(t) {
+				brief = brief && l.tolerate()
 				enters += l.insist(t, errno)
 			}
 		}
@@ -34,7 +44,11 @@ func (l *lane) flush() {
 			break
 		}
 	}
-	l.unuse(enters)
+	if brief {
+		l.unuseAlone(enters)
+	} else {
+		l.unuse(enters)
+	}
 }
 
 // unhold publishes what is held back for a successor that has not come, and what found no room. It reports whether

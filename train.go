@@ -21,6 +21,7 @@ func (l *lane) send(t train) {
 }
 
 func (l *lane) write(t train) {
+	l.notBrief(t.n)
 	for o := t.first; o != t.last; o = o.next {
 		o.bits |= bitLinked
 		o.fillSQE(l.k.SQ.Claim(), l.userData(o))

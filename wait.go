@@ -61,7 +61,7 @@ func (l *lane) gather(o *op, gen uint64) {
 
 // submitting is how many are about to submit, or at it.
 func (l *lane) submitting() int {
-	return int(l.calls.Load()&(1<<callShift-1)) - int(l.leaders.Load())
+	return l.users() - int(l.leaders.Load())
 }
 
 // linger is the rest of await: it leads, or parks.

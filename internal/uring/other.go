@@ -36,6 +36,9 @@ func (r *Ring) Submit() (int, syscall.Errno) { return r.kernel.Enter(r.SQ.mask+1
 // Enter is for Linux.
 func (r *Ring) Enter() syscall.Errno { return syscall.ENOSYS }
 
+// EnterBriefly is for Linux.
+func (r *Ring) EnterBriefly(uint32) syscall.Errno { return syscall.ENOSYS }
+
 // There is no Ring here but on a Kernel, so none of the rest is ever called.
 
 func (r *Ring) setFile(uint32, int) error      { return errors.ErrUnsupported }

@@ -53,6 +53,9 @@ func (q *SQ) Tail() uint32 { return atomic.LoadUint32(q.tail) }
 // Passed reports whether the kernel has taken everything up to tail.
 func (q *SQ) Passed(tail uint32) bool { return int32(atomic.LoadUint32(q.head)-tail) >= 0 }
 
+// Left is how many of those up to tail the kernel has not taken.
+func (q *SQ) Left(tail uint32) uint32 { return tail - atomic.LoadUint32(q.head) }
+
 // Pending is how many published SQEs the kernel has not taken.
 func (q *SQ) Pending() uint32 { return atomic.LoadUint32(q.tail) - atomic.LoadUint32(q.head) }
 

@@ -242,6 +242,12 @@ func (r *Ring) Enter() syscall.Errno {
 	return errno
 }
 
+// EnterBriefly is Enter that offers no more than n, and that the runtime isn't told of: it holds its P.
+func (r *Ring) EnterBriefly(n uint32) syscall.Errno {
+	_, _, errno := syscall.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), uintptr(n), 0, 0, 0, 0)
+	return errno
+}
+
 func (r *Ring) waitOne() (int, syscall.Errno) {
 	flags := uintptr(EnterGetEvents | enterExtArg)
 	if r.Flags&SetupSQPoll != 0 && r.SQ.NeedWakeup() {
