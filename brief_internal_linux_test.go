@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/seed-9c58b644/rio/internal/hook"
@@ -12,24 +14,24 @@ import (
 
 // What may wait within enter, is longer than a moment, or belongs to several, is no business of a brief one.
 func TestWhatMayWaitIsNotEnteredBriefly(t *testing.T) {
-	long := make([]byte, uring.Few+1)
+	long := func() []byte { return make([]byte, uring.FewBytes+1) }
 	for _, c := range []struct {
 		name  string
 		brief bool
 		start func(r *Ring, f *File, a *Conn)
 	}{
 		{"Nop", true, func(r *Ring, _ *File, _ *Conn) { r.Nop() }},
-		{"Send", true, func(r *Ring, _ *File, a *Conn) { r.Send(a, long[1:]) }},
-		{"a long Send", false, func(r *Ring, _ *File, a *Conn) { r.Send(a, long) }},
-		{"Recv", true, func(r *Ring, _ *File, a *Conn) { r.Recv(a, long[1:]) }},
-		{"a long Recv", false, func(r *Ring, _ *File, a *Conn) { r.Recv(a, long) }},
+		{"Send", true, func(r *Ring, _ *File, a *Conn) { r.Send(a, long()[1:]) }},
+		{"a long Send", false, func(r *Ring, _ *File, a *Conn) { r.Send(a, long()) }},
+		{"Recv", true, func(r *Ring, _ *File, a *Conn) { r.Recv(a, long()[1:]) }},
+		{"a long Recv", false, func(r *Ring, _ *File, a *Conn) { r.Recv(a, long()) }},
 		{"ReadAt", false, func(r *Ring, f *File, _ *Conn) { r.ReadAt(f, Aligned(4096, 0), 0) }},
 		{"WriteAt", false, func(r *Ring, f *File, _ *Conn) { r.WriteAt(f, Aligned(4096, 0), 0) }},
 		{"Fsync", false, func(r *Ring, f *File, _ *Conn) { r.Fsync(f) }},
 		{"Fdatasync", false, func(r *Ring, f *File, _ *Conn) { r.Fdatasync(f) }},
 		{"SyncFileRange", false, func(r *Ring, f *File, _ *Conn) { r.SyncFileRange(f, 0, 1) }},
 		{"Fallocate", false, func(r *Ring, f *File, _ *Conn) { r.Fallocate(f, 0, 0, 1) }},
-		{"what is cancelled", false, func(r *Ring, _ *File, a *Conn) { r.Recv(a, long[1:]).Cancel() }},
+		{"what is cancelled", false, func(r *Ring, _ *File, a *Conn) { r.Recv(a, long()[1:]).Cancel() }},
 		{"a chain", false, func(r *Ring, _ *File, _ *Conn) {
 			chain := r.Chain()
 			chain.Nop()
@@ -51,6 +53,16 @@ func TestWhatMayWaitIsNotEnteredBriefly(t *testing.T) {
 		}
 		if !r.mayBeBrief() {
 			t.Errorf("%s: nothing is brief ever after", c.name)
+		}
+	}
+}
+
+// Of the kinds these are. A poll is none: it asks the file, and that perhaps whoever serves it.
+func TestBriefKinds(t *testing.T) {
+	want := []kind{kindNop, kindAccept, kindSend, kindRecv, kindRecvNone}
+	for k := range numKinds {
+		if got := (&op{kind: k}).isBrief(); got != slices.Contains(want, k) {
+			t.Errorf("%s: %v", kinds[k].name, got)
 		}
 	}
 }
@@ -88,8 +100,10 @@ func TestWhoEntersBrieflyIsAlone(t *testing.T) {
 	if !r.useAlone() {
 		t.Fatal("nobody uses the ring, and still it can't be used alone")
 	}
+	release := sync.OnceFunc(func() { r.unuseAlone(0) })
+	defer release()
 	if r.useAlone() {
-		t.Fatal("two use the ring alone")
+		t.Error("two use the ring alone")
 	}
 	done := make(chan error)
 	go func() {
@@ -106,10 +120,13 @@ func TestWhoEntersBrieflyIsAlone(t *testing.T) {
 	if n := r.k.SQ.Pending(); n != 1 {
 		t.Errorf("%d are to be submitted: he has not waited", n)
 	}
+	if !r.side.met.Load() {
+		t.Error("who waits for one that is alone doesn't count as having met him")
+	}
 	if r.useAlone() {
 		t.Error("the ring can be used alone, though another waits to use it")
 	}
-	r.unuseAlone(0)
+	release()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
@@ -119,48 +136,70 @@ func TestWhoEntersBrieflyIsAlone(t *testing.T) {
 	}
 	r.unuse(0)
 	if !r.useAlone() || r.tolerate() || !r.use() {
-		t.Fatal("who has used it alone doesn't tolerate others")
+		t.Error("who has used it alone doesn't tolerate others")
 	}
 	r.unuse(0)
 	r.unuse(0)
-	if n := r.calls.Load() & (2*alone - 1); n != 0 {
+	if n := r.calls.Load() & (2*aloneBit - 1); n != 0 {
 		t.Errorf("%#x is left of it", n)
 	}
 }
 
-// What is published after the look at it, a chain's half above all, is not for a brief enter.
+// Few that are brief are entered with briefly; what is published after the look at them stays, and what is slow before them is
+// seen.
 func TestBriefEnterTakesOnlyWhatItHasSeen(t *testing.T) {
-	r, f := entered(t, 0)
+	r, f := entered(t, O_DIRECT)
+	looks := 0
+	r.onBrief = func() { looks++ }
+	for _, c := range []struct{ nops, looks int }{{1, 1}, {mostBrief, 1}, {mostBrief + 1, 0}} {
+		looks = 0
+		var all []Completion[struct{}]
+		for range c.nops {
+			all = append(all, r.Nop())
+		}
+		for _, nop := range all {
+			if _, err := nop.Wait(); err != nil {
+				t.Error(err)
+			}
+		}
+		if looks != c.looks {
+			t.Errorf("%d NOPs: %d brief enters, not %d", c.nops, looks, c.looks)
+		}
+	}
+
+	p := Aligned(4096, 0)
+	var read Completion[int]
+	r.onBrief = func() { read = r.ReadAt(f, p, 0) }
 	nop := r.Nop()
-	if !r.useAlone() {
-		t.Fatal("somebody uses the ring")
+	r.flush()
+	if n := r.k.SQ.Pending(); n != 1 {
+		t.Errorf("%d are left of what was published after the look", n)
 	}
-	seen := r.k.SQ.Left(r.k.SQ.Tail())
-	chain := r.Chain()
-	for i := range 2 {
-		chain.WriteAt(f, []byte{byte(i)}, int64(i))
-	}
-	sync := chain.Fdatasync(f)
-	claimed := r.k.SQ.Claimed()
-	done := make(chan error)
-	go func() { done <- chain.Submit() }()
-	until(t, "the chain is published", func() bool { return r.k.SQ.Tail() != claimed })
-	published := r.k.SQ.Tail() - claimed
-	if errno := r.k.EnterBriefly(seen); errno != 0 {
-		t.Error(errno)
-	}
-	if n := r.k.SQ.Pending(); n != published {
-		t.Errorf("of %d it took, %d are left", published, n)
-	}
-	r.unuseAlone(1)
-	if err := <-done; err != nil {
+	looks, r.onBrief = 0, func() { looks++ }
+	if _, err := nop.Wait(); err != nil {
 		t.Error(err)
+	}
+	if n, err := read.Wait(); n != len(p) || err != nil {
+		t.Error(n, err)
+	}
+
+	for range ahead + 1 {
+		r.Nop().Wait()
+	}
+	looks = 0
+	read = r.ReadAt(f, p, 0)
+	r.flushed.Store(r.k.SQ.Tail()) // somebody is about to submit it
+	r.slowUntil.Store(r.k.SQ.Tail())
+	nop = r.Nop()
+	r.flush()
+	if looks != 0 {
+		t.Error("what another has promised to submit went along")
 	}
 	if _, err := nop.Wait(); err != nil {
 		t.Error(err)
 	}
-	if _, err := sync.Wait(); err != nil {
-		t.Error(err)
+	if n, err := read.Wait(); n != len(p) || err != nil {
+		t.Error(n, err)
 	}
 }
 
@@ -174,19 +213,25 @@ func TestCloseWaitsForWhoEntersBriefly(t *testing.T) {
 	if !r.useAlone() {
 		t.Fatal("somebody uses the ring")
 	}
-	done := make(chan error)
-	go func() { done <- r.Close() }()
-	until(t, "Close has come", func() bool { return r.closing.Load() })
+	release := sync.OnceFunc(func() { r.unuseAlone(0) })
+	defer release()
+	left := make(chan struct{})
+	go func() {
+		r.leave() // of Close, the last that waits: a flush before it would, too
+		close(left)
+	}()
+	until(t, "Close has come", func() bool { return r.gone.Load() })
 	for range 100 {
 		runtime.Gosched()
 	}
 	select {
-	case err := <-done:
-		t.Fatal("Close has not waited: ", err)
+	case <-left:
+		t.Error("Close doesn't wait")
 	default:
 	}
-	r.unuseAlone(0)
-	if err := <-done; err != nil {
+	release()
+	<-left
+	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
 	if r.useAlone() {

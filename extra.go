@@ -8,10 +8,11 @@ import (
 
 // extra is what only some operations need. It stays with the op when that is used again.
 type extra struct {
-	file  syscall.Conn // a foreign descriptor's owner, kept alive until the end
-	place uint32       // with bitFixed
-	want  int          // what a vectored transfer is in full
-	vec   []uring.Iovec
+	file   syscall.Conn // a foreign descriptor's owner, kept alive until the end
+	place  uint32       // with bitFixed
+	remote bool         // the file is: see isRemote
+	want   int          // what a vectored transfer is in full
+	vec    []uring.Iovec
 
 	sa   uring.Sockaddr
 	conn *Conn // what accept returns

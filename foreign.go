@@ -43,12 +43,12 @@ func (r *Ring) look(c *call, t *target) (err error) {
 	}
 	var domain int // not c: what goes into this closure goes to the heap, for the ring's own handles too
 	var sockErr error
-	bounded, socket, connect := false, false, c.kind == kindConnect
+	bounded, socket, remote, connect := false, false, false, c.kind == kindConnect
 	err = t.raw.Control(func(fd uintptr) {
 		if connect {
 			domain, sockErr = uring.Domain(int(fd))
 		} else {
-			bounded, socket = uring.FileType(int(fd))
+			bounded, socket, remote = uring.FileType(int(fd))
 		}
 	})
 	if err != nil {
@@ -57,7 +57,7 @@ func (r *Ring) look(c *call, t *target) (err error) {
 	if sockErr != nil {
 		return fmt.Errorf("rio: connect: %w", sockErr)
 	}
-	t.bounded, c.plain = bounded, socket
+	t.bounded, t.remote, c.plain = bounded, remote, socket
 	if connect {
 		return c.family(domain)
 	}
@@ -68,7 +68,7 @@ func (r *Ring) look(c *call, t *target) (err error) {
 // sq.mu.
 func (o *op) setForeign(r *Ring, t *target) {
 	x := o.extra()
-	x.file = t.file
+	x.file, x.remote = t.file, t.remote
 	o.bits |= bitForeign
 	if t.bounded {
 		o.bits |= bitBounded
@@ -87,8 +87,8 @@ func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (o *op, ge
 	if err := r.look(c, &t); err != nil {
 		return nil, 0, err
 	}
-	// Syncs and fallocates start on a worker of the kernel, after enter: they look the descriptor up there.
-	worker := !kinds[c.kind].breaks
+	// Syncs, fallocates and what somebody else answers start on a worker of the kernel, after enter: they look the descriptor up there.
+	worker := !kinds[c.kind].breaks || t.remote
 	t.lent = ord != None || worker || r.k.Flags&uring.SetupSQPoll != 0 || r.k.Lender() != nil
 	for {
 		places := uint32(0)

@@ -35,7 +35,7 @@ var kinds = [numKinds]struct {
 	breaks bool // a failure ends an IO_LINK chain; that of an fsync and its like does not
 	stores bool // the kernel writes to the buffer
 	inline bool // it may end within enter, at the expense of who submits it
-	brief  bool // nothing is waited for within enter: no device, no peer
+	brief  bool // nothing is waited for within enter: no device, no peer, and no file that is asked whether it is ready
 	plain  bool // when it has succeeded there is nothing to do but to say so
 	poll   uring.OpFlags
 }{
@@ -53,7 +53,7 @@ var kinds = [numKinds]struct {
 	kindSend:      {name: "send", op: uring.OpSend, brief: true, plain: true, opf: uring.MsgNoSignal, counts: true, breaks: true, poll: uring.PollOut},
 	kindRecv:      {name: "recv", op: uring.OpRecv, brief: true, plain: true, counts: true, breaks: true, stores: true, poll: uring.PollIn},
 	kindRecvNone:  {name: "recv", op: uring.OpNop, brief: true, breaks: true},
-	kindPoll:      {name: "poll", op: uring.OpPollAdd, brief: true, breaks: true},
+	kindPoll:      {name: "poll", op: uring.OpPollAdd, breaks: true},
 	kindAccepts:   {name: "accept, multishot", op: uring.OpAccept, opf: uring.AcceptFlags, breaks: true, poll: uring.PollIn},
 	kindReceives:  {name: "recv, multishot", op: uring.OpRecv, breaks: true, poll: uring.PollIn},
 }
@@ -88,7 +88,7 @@ func (o *op) linkable() bool {
 func (o *op) isRemote() bool {
 	switch o.kind {
 	case kindRead, kindWrite, kindReadv, kindWritev:
-		return o.h != nil && o.h.remote
+		return o.h != nil && o.h.remote || o.bits&bitForeign != 0 && o.x.remote
 	}
 	return false
 }

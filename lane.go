@@ -40,10 +40,11 @@ type lane struct {
 	armed      atomic.Bool
 	cancelling atomic.Int32 // operations that a cancel was asked for and that have not ended
 
-	calls     atomic.Uint64 // enters<<callShift | alone | goroutines that use the kernel's ring
+	calls     atomic.Uint64 // enters<<callShift | aloneBit | goroutines that use the kernel's ring
 	gone      atomic.Bool
 	edge      atomic.Uint32 // for the race detector: from publish to drain
 	overflows atomic.Uint64
+	onBrief   func() // of tests: see briefly
 
 	scheduler scheduler
 	relay     relay
@@ -99,13 +100,13 @@ func (l *lane) init(r *Ring, k *uring.Ring) {
 // callShift is where in lane.calls the enters begin.
 const callShift = 24
 
-// alone is the bit of lane.calls that says that the one who uses the kernel's ring wants nobody else to: see brief.go. Below it
+// aloneBit is the one of lane.calls that says that the one who uses the kernel's ring wants nobody else to: see brief.go. Below it
 // is how many do.
-const alone = 1 << (callShift - 1)
+const aloneBit = 1 << (callShift - 1)
 
 // use begins something that needs the kernel's ring, and keeps Close from unmapping it meanwhile.
 func (l *lane) use() bool {
-	if l.calls.Add(1)&alone != 0 {
+	if l.calls.Add(1)&aloneBit != 0 {
 		l.afterYou()
 	}
 	if !l.gone.Load() {
@@ -119,7 +120,7 @@ func (l *lane) use() bool {
 func (l *lane) unuse(enters int) { l.calls.Add(uint64(enters)<<callShift - 1) }
 
 // users is how many use the kernel's ring.
-func (l *lane) users() int { return int(l.calls.Load() & (alone - 1)) }
+func (l *lane) users() int { return int(l.calls.Load() & (aloneBit - 1)) }
 
 // cqUnlock shows the tickets that came back to those who take them, and unlocks cq.mu.
 func (l *lane) cqUnlock() {

@@ -128,11 +128,10 @@ func (r *Ring) newFile(f *os.File) (*File, error) {
 	err = rc.Control(func(fd uintptr) {
 		file.init(r, int(fd))
 		flags := uring.FileFlags(int(fd))
-		file.bounded, file.socket = uring.FileType(int(fd))
+		file.bounded, file.socket, file.remote = uring.FileType(int(fd))
 		file.direct = flags&uring.FileDirect != 0
 		file.durable = flags&uring.FileDsync != 0 // which O_SYNC has, too
 		file.appends = flags&uring.FileAppend != 0
-		file.remote = uring.Remote(int(fd))
 	})
 	if err != nil {
 		f.Close()

@@ -92,8 +92,14 @@ func (r *Ring) choose(k kind, h *handle, ord Ordering) *lane {
 
 // meet is called by who is about to submit. On the first lane it notes whether somebody else is at it, too.
 func (l *lane) meet() {
+	if l.submitting() > 1 {
+		l.contend()
+	}
+}
+
+func (l *lane) contend() {
 	s := &l.ring.side
-	if l == &l.ring.lane && s.open.Load() == nil && l.submitting() > 1 && !s.met.Load() {
+	if l == &l.ring.lane && s.open.Load() == nil && !s.met.Load() {
 		s.met.Store(true)
 	}
 }

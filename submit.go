@@ -10,8 +10,8 @@ import (
 // flush hands everything to the kernel that was started so far. What another flush is about to submit counts as
 // submitted: it makes its system call before it does anything else.
 func (l *lane) flush() {
-	brief := l.mayBeBrief() && l.useAlone()
-	if !brief && !l.use() {
+	alone := l.mayBeBrief() && l.useAlone()
+	if !alone && !l.use() {
 		return
 	}
 	enters := 0
@@ -22,21 +22,21 @@ func (l *lane) flush() {
 			break
 		}
 		l.flushed.Store(t)
-		if !brief {
+		if !alone {
 			l.meet()
 		}
 		if l.noted || l.k.SQ.Passed(t) {
 			enters += l.submit(t)
 		} else { // here, as mostly
 			var errno syscall.Errno
-			if brief && l.k.SQ.Passed(l.slowUntil.Load()) {
-				errno = l.k.EnterBriefly(l.k.SQ.Left(t))
+			if left := l.k.SQ.Left(t); alone && l.briefly(left) {
+				errno = l.k.EnterBriefly(left)
 			} else {
-				brief = brief && l.tolerate()
+				alone = alone && l.tolerate()
 				errno = l.k.Enter()
 			}
 			if enters++; errno != 0 || !l.k.SQ.Passed(t) {
-				brief = brief && l.tolerate()
+				alone = alone && l.tolerate()
 				enters += l.insist(t, errno)
 			}
 		}
@@ -44,7 +44,7 @@ func (l *lane) flush() {
 			break
 		}
 	}
-	if brief {
+	if alone {
 		l.unuseAlone(enters)
 	} else {
 		l.unuse(enters)

@@ -16,6 +16,7 @@ type target struct {
 	file    syscall.Conn
 	raw     syscall.RawConn
 	bounded bool
+	remote  bool
 	lent    bool // by way of the table of registered files
 }
 

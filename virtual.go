@@ -20,7 +20,7 @@ func (r *Ring) newVirtual(v uring.Virtual) (*File, error) {
 	f := &File{f: &virtualFile{Virtual: v, fd: uring.NewVirtual(v)}}
 	fd := f.f.(*virtualFile).fd
 	f.init(r, fd)
-	f.bounded, f.socket = uring.FileType(fd)
+	f.bounded, f.socket, _ = uring.FileType(fd)
 	f.seekable = f.bounded
 	f.direct = v.Flags()&uring.FileDirect != 0
 	f.appends = v.Flags()&uring.FileAppend != 0

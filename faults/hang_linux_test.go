@@ -204,6 +204,47 @@ func TestWhatHangsHoldsNobodyElseUp(t *testing.T) {
 	}
 }
 
+// An os.File, by itself and as a follower. It is opened with O_NONBLOCK, since newer kernels leave to a worker what hasn't that.
+func TestAnOSFileThatHangsHoldsNobodyUp(t *testing.T) {
+	f := inject(t, 28, "FUSE hangs; an os.File of it, alone and in a chain")
+	m, r, _ := hangs(f)
+	file, err := os.OpenFile(m.name("hang"), os.O_RDWR|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hanging []rio.Completion[int]
+	bufs := [][]byte{make([]byte, 4096), make([]byte, 4096)}
+	f.within(20*time.Second, "starting a read", func() {
+		hanging = append(hanging, r.ReadAt(file, bufs[0], 0))
+		c := r.Chain()
+		c.Nop()
+		hanging = append(hanging, c.ReadAt(file, bufs[1], 4096))
+		if err := c.Submit(); err != nil {
+			t.Error(err)
+		}
+	})
+	f.within(20*time.Second, "an operation that has nothing to do with it", func() {
+		for range rounds(100, 1000, 10000) {
+			ok(f, r.Nop())
+		}
+	})
+	for _, c := range hanging {
+		if v, ok, err := c.TryWait(); ok {
+			t.Errorf("a read that hangs has ended: %v, %v", v, err)
+		}
+	}
+	m.release()
+	for i, c := range hanging {
+		if n := ok(f, c); n != 4096 {
+			t.Errorf("released, it gives %d", n)
+		}
+		f.same("hang", bufs[i], wantBad(int64(i*4096), 4096))
+	}
+	if err := file.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCloseWaitsForWhatHangs(t *testing.T) {
 	f := inject(t, 6, "Close under 100 recvs and 4 reads that hang")
 	m, r, h := hangs(f)

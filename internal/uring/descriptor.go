@@ -49,7 +49,7 @@ func Domain(fd int) (int, error) {
 	case interface{ Domain() (int, error) }:
 		return o.Domain()
 	default:
-		if _, socket := FileType(fd); !socket {
+		if _, socket, _ := FileType(fd); !socket {
 			return 0, os.NewSyscallError("getsockopt", syscall.ENOTSOCK)
 		}
 		return 0, os.NewSyscallError("getsockopt", errors.ErrUnsupported)

@@ -10,7 +10,7 @@ import (
 // SendNow sends what of p can be sent at once (sendto(2), MSG_DONTWAIT), EAGAIN if nothing. p is not empty.
 func SendNow(fd int, p []byte) (int, syscall.Errno) {
 	const flags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
-	if len(p) <= Few {
+	if len(p) <= FewBytes {
 		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0)
 		return int(n), errno
 	}
@@ -21,7 +21,7 @@ func SendNow(fd int, p []byte) (int, syscall.Errno) {
 // RecvNow receives what is there (recvfrom(2), MSG_DONTWAIT), EAGAIN if nothing. p is not empty.
 func RecvNow(fd int, p []byte) (int, syscall.Errno) {
 	const flags = unix.MSG_DONTWAIT
-	if len(p) <= Few {
+	if len(p) <= FewBytes {
 		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0)
 		return int(n), errno
 	}
@@ -34,7 +34,7 @@ func RecvNow(fd int, p []byte) (int, syscall.Errno) {
 func ReadNow(fd int, p []byte, off int64) (int, syscall.Errno) {
 	const nowait = 8 // RWF_NOWAIT
 	v := Iovec{base: uintptr(unsafe.Pointer(unsafe.SliceData(p))), len: uintptr(len(p))}
-	if len(p) <= Few {
+	if len(p) <= FewBytes {
 		n, _, errno := syscall.RawSyscall6(unix.SYS_PREADV2, uintptr(fd), uintptr(unsafe.Pointer(&v)), 1, uintptr(off), uintptr(off>>32), nowait)
 		return int(n), errno
 	}

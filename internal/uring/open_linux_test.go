@@ -359,7 +359,7 @@ func TestSocketFacts(t *testing.T) {
 			if s, err := SocketType(int(fd)); (s == SockStream) != c.stream || err != nil {
 				t.Errorf("%v: stream %v, %v", addr, s, err)
 			}
-			if bounded, socket := FileType(int(fd)); bounded || !socket {
+			if bounded, socket, _ := FileType(int(fd)); bounded || !socket {
 				t.Errorf("%v: a socket is not bounded", addr)
 			}
 			var s Sockaddr
@@ -390,7 +390,7 @@ func TestSocketFacts(t *testing.T) {
 		if _, err := SocketType(int(fd)); !errors.Is(err, syscall.ENOTSOCK) {
 			t.Error("a directory as a socket:", err)
 		}
-		if bounded, _ := FileType(int(fd)); !bounded {
+		if bounded, _, _ := FileType(int(fd)); !bounded {
 			t.Error("a directory is bounded")
 		}
 	})

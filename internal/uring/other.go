@@ -51,7 +51,7 @@ func (r *Ring) close() error                   { return nil }
 func collapse([]byte) {}
 
 func closeFD(int) error                   { return errors.ErrUnsupported }
-func fileType(int) (bool, bool)           { return true, false }
+func fileType(int) (bool, bool, bool)     { return true, false, false }
 func fileFlags(int) int                   { return 0 }
 func alignment(int) (int, int, error)     { return 0, 0, errors.ErrUnsupported }
 func sockname(int, *Sockaddr) error       { return errors.ErrUnsupported }
@@ -65,7 +65,6 @@ func shutdown(int, bool) error            { return errors.ErrUnsupported }
 func SocketError(int) syscall.Errno       { return syscall.ENOSYS }
 func OnlineCPU(int) bool                  { return false }
 
-func Remote(int) bool                      { return false }
 func Read(int, []byte, int64) (int, error) { return 0, errors.ErrUnsupported }
 
 func WriteOut(int, []byte, int64) (int, syscall.Errno) { return 0, syscall.ENOSYS }

@@ -65,7 +65,7 @@ type Ring struct {
 	Waited time.Duration
 
 	fd          int
-	all         uintptr // SQ.Entries: what each enter offers
+	all         uintptr // SQ.Entries: a whole queue
 	rings, sqes []byte  // the mappings
 	pins        Pins
 	memory      []*Pins // of what lies in the table of registered memory, by place
@@ -80,10 +80,10 @@ type Ring struct {
 // stop in the middle of a batch, and with it end a chain.
 func (r *Ring) Links() bool { return r.Flags&SetupSubmitAll != 0 }
 
-// Few is how many bytes at most are moved without telling the runtime that it is a system call (RawSyscall6): no device and no
+// FewBytes is how many bytes at most are moved without telling the runtime that it is a system call (RawSyscall6): no device and no
 // peer is waited for there, copying so many takes no longer than a Go program's own copies do, and telling costs more than
 // that gains. Memory that has to be fetched first, a mapped file's, holds the P meanwhile, as it does when Go code touches it.
-const Few = 64 << 10
+const FewBytes = 64 << 10
 
 // Plain reports whether Linux takes what is published when it is told to: Enter will do for Submit.
 func (r *Ring) Plain() bool { return r.kernel == nil && r.Flags&SetupSQPoll == 0 }

@@ -36,25 +36,23 @@ func Dup(fd int) (int, error) {
 
 func closeFD(fd int) error { return os.NewSyscallError("close", unix.Close(fd)) }
 
-func fileType(fd int) (bounded, socket bool) {
+func fileType(fd int) (bounded, socket, remote bool) {
 	var st unix.Stat_t
 	for unix.Fstat(fd, &st) == unix.EINTR {
 	}
 	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFREG, unix.S_IFBLK, unix.S_IFDIR:
-		return true, false
+	case unix.S_IFREG:
+		return true, false, unix.Major(uint64(st.Dev)) == 0 && isRemote(fd) // what lies on a device has no server
+	case unix.S_IFBLK, unix.S_IFDIR:
+		return true, false, false
 	case unix.S_IFSOCK:
-		return false, true
+		return false, true, false
 	}
-	return false, false
+	return false, false, false
 }
 
-// Remote reports whether fd is a file that a server answers for: FUSE, or the network.
-func Remote(fd int) bool {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || unix.Major(uint64(st.Dev)) != 0 {
-		return false // what lies on a device has none
-	}
+// isRemote reports whether fd, a file on no device, is one that a server answers for: FUSE, or the network.
+func isRemote(fd int) bool {
 	var fs unix.Statfs_t
 	err := unix.EINTR
 	for err == unix.EINTR {

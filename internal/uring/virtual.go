@@ -52,13 +52,14 @@ func VirtualOf(fd int) Virtual {
 }
 
 // FileType reports whether operations on fd end by themselves, it being a regular file, a directory or a block device,
-// and whether it is a socket.
-func FileType(fd int) (bounded, socket bool) {
+// whether it is a socket, and whether it is a file that somebody else answers for: FUSE, or the network.
+func FileType(fd int) (bounded, socket, remote bool) {
 	if o := Object(fd); o != nil {
 		if k, ok := o.(interface{ Kind() (bounded, socket bool) }); ok {
-			return k.Kind()
+			bounded, socket = k.Kind()
+			return bounded, socket, false
 		}
-		return true, false
+		return true, false, false
 	}
 	return fileType(fd)
 }

@@ -20,7 +20,7 @@ type Descriptor struct {
 // Describe asks the kernel about fd.
 func Describe(fd int) Descriptor {
 	d := Descriptor{FD: fd}
-	if d.Bounded, d.Socket = uring.FileType(fd); !d.Bounded {
+	if d.Bounded, d.Socket, _ = uring.FileType(fd); !d.Bounded {
 		d.Nonblock = uring.FileFlags(fd)&unix.O_NONBLOCK != 0
 	}
 	return d
