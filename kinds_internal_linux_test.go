@@ -120,10 +120,31 @@ func TestFlagsOfARequestFollowItsMarks(t *testing.T) {
 	for bits, want := range map[marks]uring.SQEFlags{0: 0, bitFixed: 1, bitLinked: 4, bitFixed | bitLinked: 5, bitBounded | bitForeign: 0} {
 		for k := range kindAccepts { // multishot ones have none
 			var s uring.SQE
-			(&op{kind: k, bits: bits}).fillSQE(&s, 1)
+			(&op{kind: k, bits: bits, x: &extra{}}).fillSQE(&s, 1)
 			if q, _ := s.Request(); q.Flags != want {
 				t.Errorf("%s with marks %b has the flags %d, not %d", kinds[k].name, bits, q.Flags, want)
 			}
+		}
+	}
+}
+
+// What somebody else answers is left to the kernel's workers, whoever has opened it; but not what its mark is left of.
+func TestWhatSomebodyElseAnswersIsForWorkers(t *testing.T) {
+	remote := &extra{remote: true}
+	for _, c := range []struct {
+		o    *op
+		want uring.SQEFlags
+	}{
+		{&op{kind: kindRead, h: &handle{remote: true}}, uring.SQEAsync},
+		{&op{kind: kindWritev, bits: bitForeign, x: remote}, uring.SQEAsync},
+		{&op{kind: kindRead, x: remote}, 0}, // of the operation before
+		{&op{kind: kindRead, bits: bitForeign, x: &extra{}}, 0},
+		{&op{kind: kindRecv, bits: bitForeign, x: remote}, 0},
+	} {
+		var s uring.SQE
+		c.o.fillSQE(&s, 1)
+		if q, _ := s.Request(); q.Flags != c.want {
+			t.Errorf("%s, marks %b: the flags are %d, not %d", kinds[c.o.kind].name, c.o.bits, q.Flags, c.want)
 		}
 	}
 }
