@@ -87,7 +87,8 @@ func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (o *op, ge
 	if err := r.look(c, &t); err != nil {
 		return nil, 0, err
 	}
-	// Syncs, fallocates and what somebody else answers start on a worker of the kernel, after enter: they look the descriptor up there.
+	// Syncs, fallocates and what somebody else answers start on a worker of the kernel, after enter: they look the descriptor
+	// up there.
 	worker := !kinds[c.kind].breaks || t.remote
 	t.lent = ord != None || worker || r.k.Flags&uring.SetupSQPoll != 0 || r.k.Lender() != nil
 	for {
