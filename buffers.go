@@ -6,8 +6,9 @@ import (
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
-// From the call that starts an operation until its CQE has been read, the kernel owns the buffer: the op has it pinned,
-// and the table holds the op. Nothing else does: whether anybody waits, or still knows the Completion, does not matter.
+// From the call that starts an operation until its CQE has been read, the kernel owns the buffer: the op has it pinned
+// (the Ring has what lies in Buffers, until Close), and the table holds the op. Nothing else does: whether anybody waits, or
+// still knows the Completion, does not matter.
 
 // Aligned returns n bytes of memory whose address is a multiple of align, a power of two; 0 means 4096. It is for files
 // opened with O_DIRECT, whose buffers, offsets and lengths have to be aligned (File.Alignment says to what). It is Go

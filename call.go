@@ -35,9 +35,8 @@ func (o *op) fill(c *call) {
 	case kindNop, kindFsync, kindFdatasync:
 		o.bits |= bitBounded
 	case kindRead, kindWrite:
-		if o.off = c.offset(); o.h == nil || !o.h.direct || !o.registered(c.buf) {
-			o.transfer(c)
-		}
+		o.off = c.offset()
+		o.transfer(c)
 	case kindSend, kindRecv:
 		o.transfer(c)
 		if o.n == 0 && c.kind == kindRecv {
@@ -108,6 +107,9 @@ func (c *call) offset() uint64 {
 }
 
 func (o *op) transfer(c *call) {
+	if o.registered(c.buf) {
+		return
+	}
 	o.addr, o.n = o.pins.Bytes(c.buf), uint32(min(len(c.buf), maxTransfer))
 	if len(c.buf) > maxTransfer {
 		o.bits |= bitShort

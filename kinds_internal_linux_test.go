@@ -62,7 +62,7 @@ func TestEveryOperationHasItsSQE(t *testing.T) {
 		{"accept, multishot", call{kind: kindAccepts}, sqe{op: 13, opFlags: cloexec | nonblock}, 0},
 		{"recv, multishot", call{kind: kindReceives}, sqe{op: 27}, 0},
 	} {
-		o := &op{kind: c.call.kind, fd: 17}
+		o := &op{lane: &lane{ring: new(Ring)}, kind: c.call.kind, fd: 17}
 		o.fill(&c.call)
 		s := new(uring.SQE)
 		const data = 9<<32 | 3

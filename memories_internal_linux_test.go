@@ -9,7 +9,7 @@ import (
 )
 
 // Which operations say to the kernel that their buffer lies in registered memory, and where there: those on a device, of the
-// first lane, whose buffer lies in it whole.
+// first lane, whose buffer lies in it whole. Others of such a buffer only don't pin it.
 func TestOnlyTransfersOfDevicesUseRegisteredMemory(t *testing.T) {
 	r := openRing(t, nil)
 	first, err := r.Buffers(2, 4096)
@@ -35,21 +35,24 @@ func TestOnlyTransfersOfDevicesUseRegisteredMemory(t *testing.T) {
 		call  call
 		op    uring.Opcode
 		place uint16
+		pins  bool
 	}{
-		{"read", &r.lane, device, call{kind: kindRead, buf: first[0]}, 4, 0}, // IORING_OP_READ_FIXED
-		{"read of a part", &r.lane, device, call{kind: kindRead, buf: first[1][512:1024]}, 4, 0},
-		{"write", &r.lane, device, call{kind: kindWrite, buf: first[1]}, 5, 0}, // IORING_OP_WRITE_FIXED
-		{"write, second place", &r.lane, device, call{kind: kindWrite, buf: second[0]}, 5, 1},
-		{"read at the position", &r.lane, device, call{kind: kindRead, buf: second[0], plain: true}, 4, 1},
-		{"of the page cache", &r.lane, cached, call{kind: kindRead, buf: first[0]}, 22, 0},
-		{"other memory", &r.lane, device, call{kind: kindRead, buf: Aligned(4096, 0)}, 22, 0},
-		{"reaching into it", &r.lane, device, call{kind: kindRead, buf: half}, 22, 0},
-		{"from before it", &r.lane, device, call{kind: kindRead, buf: half[:4096]}, 22, 0},
-		{"reaching out of it", &r.lane, device, call{kind: kindRead, buf: whole[4096:]}, 22, 0},
-		{"nothing", &r.lane, device, call{kind: kindWrite, buf: first[0][:0]}, 23, 0},
-		{"side lane", side, device, call{kind: kindRead, buf: first[0]}, 22, 0},
-		{"vectored", &r.lane, device, call{kind: kindReadv, bufs: first}, 1, 0},
-		{"a socket's", &r.lane, &handle{r: r, socket: true}, call{kind: kindRecv, buf: first[0]}, 27, 0},
+		{"read", &r.lane, device, call{kind: kindRead, buf: first[0]}, 4, 0, false}, // IORING_OP_READ_FIXED
+		{"read of a part", &r.lane, device, call{kind: kindRead, buf: first[1][512:1024]}, 4, 0, false},
+		{"write", &r.lane, device, call{kind: kindWrite, buf: first[1]}, 5, 0, false}, // IORING_OP_WRITE_FIXED
+		{"write, second place", &r.lane, device, call{kind: kindWrite, buf: second[0]}, 5, 1, false},
+		{"read at the position", &r.lane, device, call{kind: kindRead, buf: second[0], plain: true}, 4, 1, false},
+		{"of the page cache", &r.lane, cached, call{kind: kindRead, buf: first[0]}, 22, 0, false},
+		{"other memory", &r.lane, device, call{kind: kindRead, buf: Aligned(4096, 0)}, 22, 0, true},
+		{"reaching into it", &r.lane, device, call{kind: kindRead, buf: half}, 22, 0, true},
+		{"from before it", &r.lane, device, call{kind: kindRead, buf: half[:4096]}, 22, 0, true},
+		{"reaching out of it", &r.lane, device, call{kind: kindRead, buf: whole[4096:]}, 22, 0, true},
+		{"nothing", &r.lane, device, call{kind: kindWrite, buf: first[0][:0]}, 23, 0, false},
+		{"side lane", side, device, call{kind: kindRead, buf: first[0]}, 22, 0, false},
+		{"vectored", &r.lane, device, call{kind: kindReadv, bufs: first}, 1, 0, true},
+		{"a socket's, other memory", &r.lane, &handle{r: r, socket: true}, call{kind: kindRecv, buf: make([]byte, 9)}, 27, 0, true},
+		{"somebody else's", &r.lane, nil, call{kind: kindRead, buf: first[0]}, 22, 0, false},
+		{"a socket's", &r.lane, &handle{r: r, socket: true}, call{kind: kindRecv, buf: first[0]}, 27, 0, false},
 	} {
 		o := &op{lane: c.l, kind: c.call.kind, h: c.h, fd: 3}
 		o.fill(&c.call)
@@ -61,6 +64,9 @@ func TestOnlyTransfersOfDevicesUseRegisteredMemory(t *testing.T) {
 		}
 		if want := len(c.call.buf); c.call.kind != kindReadv && (int(q.Len) != want || want > 0 && &q.Addr.Bytes(1)[0] != &c.call.buf[0]) {
 			t.Errorf("%s: %d bytes at %#x", c.name, q.Len, q.Addr.Uint64())
+		}
+		if pins := o.pins != (uring.Pins{}); pins != c.pins {
+			t.Errorf("%s: pinned: %v", c.name, pins)
 		}
 		o.pins.Release()
 	}

@@ -203,9 +203,18 @@ func TestShortReadIntoBuffersEndsItsChain(t *testing.T) {
 // Buffers that nobody refers to any more stay what they are until the kernel is done; and after Close they are memory like
 // any other, also for another Ring.
 func TestBuffersOutliveTheirOperationsAndTheirRing(t *testing.T) {
+	for _, kind := range []struct {
+		name string
+		flag int
+	}{{"O_DIRECT", rio.O_DIRECT}, {"page cache", 0}} {
+		t.Run(kind.name, func(t *testing.T) { testBuffersOutlive(t, kind.flag) })
+	}
+}
+
+func testBuffersOutlive(t *testing.T, flag int) {
 	r := newRing(t, nil)
 	name, content := directFile(t)
-	f := openOn(t, r, name, os.O_RDWR|rio.O_DIRECT)
+	f := openOn(t, r, name, os.O_RDWR|flag)
 	in, out := pipeOn(t, r)
 	first := r.ReadAt(in, make([]byte, 1), 0)
 	writes := func() (writes []rio.Completion[int]) {
@@ -233,7 +242,7 @@ func TestBuffersOutliveTheirOperationsAndTheirRing(t *testing.T) {
 	f.Close()
 	r.Close()
 	other := newRing(t, nil)
-	g := openOn(t, other, name, os.O_RDWR|rio.O_DIRECT)
+	g := openOn(t, other, name, os.O_RDWR|flag)
 	for i := range 100 {
 		wantInt(t, "read", other.ReadAt(g, bufs[i%2], 4096), 4096)
 		if !bytes.Equal(bufs[i%2], content[4096:8192]) {

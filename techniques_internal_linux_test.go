@@ -155,6 +155,42 @@ func BenchmarkWorthBuffers(b *testing.B) {
 	}
 }
 
+// What lies in Buffers is pinned already, which tells where the kernel only copies.
+func BenchmarkWorthBuffersForCachedReads(b *testing.B) {
+	const blocks = 4096
+	name := fileOf(b, blocks)
+	for _, with := range []string{"with", "without"} {
+		b.Run(with, func(b *testing.B) {
+			r := ringFor(b)
+			f, err := r.OpenFile(name, os.O_RDONLY, 0)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer f.Close()
+			bufs, err := r.Buffers(64, 4096)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if with == "without" {
+				for i := range bufs {
+					bufs[i] = Aligned(4096, 0)
+				}
+			}
+			var reads [64]Completion[int]
+			for left := b.N; left > 0; left -= len(reads) {
+				for i := range reads {
+					reads[i] = r.ReadAt(f, bufs[i], rand.Int64N(blocks)*4096)
+				}
+				for _, c := range reads {
+					if n, err := c.Wait(); n != 4096 {
+						b.Fatal(n, err)
+					}
+				}
+			}
+		})
+	}
+}
+
 // Who lets others run before it submits makes one enter of many.
 func BenchmarkWorthYields(b *testing.B) {
 	for _, with := range []string{"with", "without"} {
