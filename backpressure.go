@@ -48,20 +48,28 @@ func (t *tickets) draw(least, most uint32) uint32 {
 // handful is how many tickets a lane takes at a time.
 const handful = 16
 
-// ticket takes one, if there is one and nobody is in line for it. Under sq.mu.
+// ticket takes one of those at hand, if there is one and nobody is in line for it; otherwise stock may find one. It is short
+// enough to become part of its caller. Under sq.mu.
 func (l *lane) ticket() bool {
-	t := &l.ring.tickets
-	if t.waiting.Load() != 0 || l.sq.tickets == 0 && !l.stock() {
+	if l.sq.tickets == 0 || l.ring.tickets.waiting.Load() != 0 {
 		return false
 	}
 	l.sq.tickets--
 	return true
 }
 
-// stock takes a handful.
+// stock takes a handful, one of them for the caller, unless somebody is in line. Under sq.mu.
 func (l *lane) stock() bool {
-	l.sq.tickets = l.ring.tickets.draw(1, handful)
-	return l.sq.tickets > 0
+	t := &l.ring.tickets
+	if t.waiting.Load() != 0 {
+		return false
+	}
+	n := t.draw(1, handful)
+	if n == 0 {
+		return false
+	}
+	l.sq.tickets += n - 1
+	return true
 }
 
 // recall takes back what the lanes have at hand. Who is in line has said so before: afterwards no lane takes more. Under

@@ -107,7 +107,7 @@ func (c *call) offset() uint64 {
 }
 
 func (o *op) transfer(c *call) {
-	if o.registered(c.buf) {
+	if all := o.lane.ring.memories.all.Load(); all != nil && o.registered(*all, c.buf) {
 		return
 	}
 	o.addr, o.n = o.pins.Bytes(c.buf), uint32(min(len(c.buf), maxTransfer))

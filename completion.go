@@ -48,7 +48,14 @@ func (r *Ring) start(c *call, order []Ordering) pending {
 	for _, o := range order {
 		ord |= o
 	}
-	o, gen, err := r.begin(c, ord)
+	var o *op
+	var gen uint64
+	var err error
+	if c.kind == kindNop && ord == None && r != nil && r.k != nil {
+		o, gen, err = r.route(c.kind, nil, None).beginOn(nil, c, None) // there is nothing to check or to find
+	} else {
+		o, gen, err = r.begin(c, ord)
+	}
 	if err != nil {
 		r.missed(ord)
 		return failed(err)
@@ -87,13 +94,13 @@ func (c Completion[T]) Wait() (v T, err error) {
 		}
 	}
 	res, ok := o.snatch(gen)
-	wait := o.lane.await
+	helped := false
 	if !ok && !o.over(gen) && !o.lane.shared() {
 		o.lane.mindOthers()
 		o.lane.flush() // not in help: see uring.Ring.Enter
 		o.lane.gather(o, gen)
 		res, ok = o.snatch(gen)
-		wait = o.lane.linger // the rest of it
+		helped = true
 	}
 	if ok {
 		if p, ok := any(&v).(*int); ok {
@@ -106,7 +113,11 @@ func (c Completion[T]) Wait() (v T, err error) {
 		if !o.claim(gen) { // before more of o is looked at: by now it may be another operation
 			return v, ErrWaited
 		}
-		wait(o, nil)
+		if helped {
+			o.lane.linger(o, nil) // the rest of it
+		} else {
+			o.lane.await(o, nil)
+		}
 		phase = o.retire()
 	}
 	return take[T](o, phase)

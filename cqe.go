@@ -40,7 +40,13 @@ func (l *lane) drain() uint32 {
 		l.edge.Load() // from who wrote the table: the detector sees no edge through the kernel
 	}
 	for range n {
-		if c := q.Next(); c.UserData != controlData {
+		c := q.Next()
+		if o := l.find(c.UserData); o != nil && o.endsPlainly(l, c.Res) {
+			l.letGo(o) // finish would do no more
+			if !o.resolvePlainly(c.Res) {
+				o.resolve(c.Res)
+			}
+		} else if c.UserData != controlData {
 			l.arrive(c)
 		}
 	}
@@ -53,18 +59,25 @@ func (l *lane) drain() uint32 {
 	return n
 }
 
+// find returns the operation with that user_data; nil if it is not in flight. Under cq.mu.
+func (l *lane) find(userData uint64) *op {
+	if place := uint32(userData); uint64(place) < uint64(len(l.table)) && l.table[place].gen == uint32(userData>>32) {
+		return l.table[place].op
+	}
+	return nil
+}
+
+// endsPlainly reports whether nobody waits for more than that o has succeeded. It is part of drain, as what most CQEs are. Under cq.mu.
+func (o *op) endsPlainly(l *lane, res int32) bool {
+	return res >= 0 && o.fate&^fateSocket == 0 && o.bits&^(bitBounded|bitQuiet) == 0 && kinds[o.kind].plain && o.then == nil && l.link.op != o &&
+		l.profile == nil && !uring.Race && o.state.Load()&isCancelled == 0
+}
+
 // arrive deals with one CQE. Under cq.mu.
 func (l *lane) arrive(c uring.CQE) {
-	place := uint32(c.UserData)
-	if uint64(place) >= uint64(len(l.table)) || l.table[place].gen != uint32(c.UserData>>32) || l.table[place].op == nil {
+	o := l.find(c.UserData)
+	if o == nil {
 		panic("rio: a CQE arrived for an operation that is not in flight")
-	}
-	o := l.table[place].op
-	if c.Res >= 0 && o.fate&^fateSocket == 0 && o.bits&^(bitBounded|bitQuiet) == 0 && kinds[o.kind].plain && o.then == nil && l.link.op != o &&
-		l.profile == nil && !uring.Race && o.state.Load()&isCancelled == 0 {
-		l.letGo(o) // nobody waits for more than the result: finish would do no more
-		o.resolve(c.Res)
-		return
 	}
 	switch {
 	case o.fate&fateLost != 0:

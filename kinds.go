@@ -105,9 +105,19 @@ func (o *op) fillRare(s *uring.SQE, flags uring.SQEFlags, userData uint64) {
 	}
 }
 
+// isUsual reports whether fillUsual says all that there is to say of o.
+func (o *op) isUsual() bool {
+	return o.bits&(bitFixed|bitLinked|bitForeign) == 0 && o.fate&fatePolling == 0 && o.held == 0 && o.kind < kindPoll && (o.h == nil || !o.h.remote)
+}
+
+// fillUsual says to the kernel what the kind of o and its buffer are.
+func (o *op) fillUsual(s *uring.SQE, flags uring.SQEFlags, userData uint64) {
+	k := &kinds[o.kind]
+	s.Fill(k.op, flags, o.fd, o.off, o.addr, o.n, k.opf|o.opf, userData)
+}
+
 // fillSQE says to the kernel what o is.
 func (o *op) fillSQE(s *uring.SQE, userData uint64) {
-	k := &kinds[o.kind]
 	var flags uring.SQEFlags
 	if o.bits&bitFixed != 0 {
 		flags = uring.SQEFixedFile
@@ -120,11 +130,11 @@ func (o *op) fillSQE(s *uring.SQE, userData uint64) {
 	}
 	switch {
 	case o.fate&fatePolling != 0:
-		s.FillPoll(flags, o.fd, k.poll, userData)
+		s.FillPoll(flags, o.fd, kinds[o.kind].poll, userData)
 	case o.kind >= kindPoll:
 		o.fillRare(s, flags, userData)
 	default:
-		s.Fill(k.op, flags, o.fd, o.off, o.addr, o.n, k.opf|o.opf, userData)
+		o.fillUsual(s, flags, userData)
 		if o.held != 0 {
 			s.Fixed(o.held - 1)
 		}

@@ -18,13 +18,12 @@ type memories struct {
 	all atomic.Pointer[[]uring.Memory]
 }
 
-// registered has o use registered memory, if p lies in some.
-func (o *op) registered(p []byte) bool {
-	all := o.lane.ring.memories.all.Load()
-	if all == nil || len(p) == 0 {
+// registered has o use registered memory, if p lies in some of it.
+func (o *op) registered(all []uring.Memory, p []byte) bool {
+	if len(p) == 0 {
 		return false
 	}
-	for _, m := range *all {
+	for _, m := range all {
 		a, place, ok := m.Find(p)
 		if !ok {
 			continue

@@ -152,6 +152,13 @@ func (o *op) over(gen uint64) bool {
 	return s>>genShift != gen || s&isDone != 0
 }
 
+// resolvePlainly is resolve of what ends plainly, if nobody has said anything of it. It is short enough to become part of drain.
+func (o *op) resolvePlainly(res int32) bool {
+	o.res = res
+	s := o.state.Load()
+	return s&phaseMask == 0 && o.state.CompareAndSwap(s, s|isDone|isPlain|uint64(res)<<resShift)
+}
+
 // resolve publishes the result. After the state says done, o may be somebody else's: only a parked waiter, who
 // sleeps until the send, keeps it.
 func (o *op) resolve(res int32) {

@@ -12,17 +12,26 @@ type opPool struct {
 // newOp returns an op of a fresh generation. A loose one is reachable from nowhere but the table and its Completion: with
 // a result that somebody must be seen to have dropped. Under sq.mu.
 func (l *lane) newOp(loose bool) *op {
-	p := &l.sq.pool
-	if !loose && p.next < len(p.ops) {
-		o := p.ops[p.next]
-		if free := uint64(o.born+1) << genShift; o.state.Load() == free && free>>genShift < lastGen {
-			p.next++
-			o.born++
-			return o // as it is mostly
-		}
+	if o := l.sq.pool.take(loose); o != nil {
+		return o
 	}
 	return l.seekOp(loose)
 }
+
+// take returns the next op, if that is free, as it is mostly. It is short enough to become part of its caller.
+func (p *opPool) take(loose bool) *op {
+	if i := p.next; !loose && i < len(p.ops) {
+		if o := p.ops[i]; o.isFree() {
+			p.next = i + 1
+			o.born++
+			return o
+		}
+	}
+	return nil
+}
+
+// isFree reports whether o, one of a lane's ops, may be used again.
+func (o *op) isFree() bool { return o.state.Load() == uint64(o.born+1)<<genShift && o.born+1 < lastGen }
 
 // seekOp is newOp where the next one is not free. Under sq.mu.
 func (l *lane) seekOp(loose bool) *op {

@@ -13,9 +13,6 @@ func (r *Ring) begin(c *call, ord Ordering) (o *op, gen uint64, err error) {
 	if err := r.made(kinds[c.kind].name); err != nil {
 		return nil, 0, err
 	}
-	if c.kind == kindNop && ord == None {
-		return r.route(c.kind, nil, None).beginOn(nil, c, None) // there is nothing to check or to find
-	}
 	if err := c.check(ord); err != nil {
 		return nil, 0, err
 	}
@@ -51,7 +48,7 @@ func (l *lane) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err
 			}
 		}
 	}
-	if l.sq.mu.Lock(); l.sq.refusal != nil || !c.quiet && !l.ticket() {
+	if l.sq.mu.Lock(); l.sq.refusal != nil || !c.quiet && !l.ticket() && !l.stock() {
 		if err = l.queueUp(c); err != nil {
 			return nil, 0, err
 		}
@@ -68,7 +65,9 @@ func (l *lane) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err
 	l.place(o, ord, c.quiet || c.alone)
 	due, many := h != nil && h.direct && l.due(), l.many()
 	l.sq.mu.Unlock()
-	l.started()
+	if l.wanted() || l.ring.wanted() {
+		l.attend()
+	}
 	if due || many {
 		l.flush()
 	}
@@ -122,7 +121,11 @@ func (l *lane) place(o *op, ord Ordering, alone bool) {
 	if !o.isBrief() {
 		l.notBrief(1)
 	}
-	o.fillSQE(l.k.SQ.Claim(), l.userData(o))
+	if s := l.k.SQ.Claim(); o.isUsual() {
+		o.fillUsual(s, 0, l.userData(o))
+	} else {
+		o.fillSQE(s, l.userData(o))
+	}
 	l.publish(1)
 }
 
@@ -159,7 +162,11 @@ func (l *lane) refuse() error { return l.sq.refusal }
 
 // prepare writes c into an op and that into the table. Under sq.mu; there is a ticket.
 func (l *lane) prepare(c *call, h *handle) *op {
-	o := l.newOp(c.kind == kindAccept) // what it has accepted is closed when it was dropped
+	loose := c.kind == kindAccept // what it has accepted is closed when it was dropped
+	o := l.sq.pool.take(loose)
+	if o == nil {
+		o = l.seekOp(loose)
+	}
 	o.kind, o.bits, o.fate, o.tries = c.kind, 0, 0, 0
 	o.fd, o.addr, o.off, o.n, o.opf, o.held = -1, uring.Addr{}, 0, 0, 0, 0
 	if h != nil {
@@ -173,7 +180,11 @@ func (l *lane) prepare(c *call, h *handle) *op {
 			o.fate |= fateSocket
 		}
 	}
-	o.fill(c)
+	if c.kind == kindNop {
+		o.bits |= bitBounded // as fill would
+	} else {
+		o.fill(c)
+	}
 	if c.quiet {
 		o.bits |= bitQuiet
 		l.cq.mu.Lock()

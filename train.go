@@ -42,11 +42,14 @@ func (l *lane) publish(n uint32) {
 
 // started is called after something was sent, without locks: the sweeper may have to be woken, room to be made.
 func (l *lane) started() {
-	r := l.ring
-	if r.asleep.Load() || l.crowded.Load() || l.todo.Load() || r.tickets.waiting.Load() > 0 {
+	if l.wanted() || l.ring.wanted() {
 		l.attend()
 	}
 }
+
+func (l *lane) wanted() bool { return l.crowded.Load() || l.todo.Load() }
+
+func (r *Ring) wanted() bool { return r.asleep.Load() || r.tickets.waiting.Load() > 0 }
 
 // attend is started where there is something to do.
 func (l *lane) attend() {
