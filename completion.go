@@ -1,9 +1,6 @@
 package rio
 
-import (
-	"context"
-	"sync/atomic"
-)
+import "context"
 
 // A Completion is the result-to-be of an operation. It is a small value, copied freely; all copies stand for the same
 // operation. The first Wait, WaitContext or successful TryWait uses it up: any later one returns ErrWaited. Forgetting
@@ -19,48 +16,24 @@ type pending struct {
 	p   *promise
 }
 
-// A promise stands in for an operation that has not been started: one of a Chain before Submit, or one that could not be.
-type promise struct {
-	state atomic.Int32
-	err   error // if refused
-	o     *op   // if begun
-	gen   uint64
-	r     *Ring
-	done  chan struct{} // what Done returned before; under Ring.doneMu
-}
-
-const (
-	promised int32 = iota
-	begun
-	refused
-	refusedTaken
-)
-
-func failed(err error) pending {
-	p := &promise{err: err}
-	p.state.Store(refused)
-	return pending{p: p}
-}
-
 // start is what every operation of Ring comes down to.
 func (r *Ring) start(c *call, order []Ordering) pending {
 	var ord Ordering
 	for _, o := range order {
 		ord |= o
 	}
-	var o *op
-	var gen uint64
+	var p pending
 	var err error
 	if c.kind == kindNop && ord == None && r != nil && r.k != nil {
-		o, gen, err = r.route(c.kind, nil, None).beginOn(nil, c, None) // there is nothing to check or to find
+		p.o, p.gen, err = r.route(c.kind, nil, None).beginOn(nil, c, None) // there is nothing to check or to find
 	} else {
-		o, gen, err = r.begin(c, ord)
+		p.o, p.gen, err = r.begin(c, ord)
 	}
 	if err != nil {
 		r.missed(ord)
 		return failed(err)
 	}
-	return pending{o: o, gen: gen}
+	return p
 }
 
 // find returns the operation that c stands for. An error is c's result, which take uses up.

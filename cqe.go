@@ -6,19 +6,6 @@ import (
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
-// An entry of the table: user_data is an index into it and a generation, never a pointer.
-type entry struct {
-	op  *op
-	gen uint32
-}
-
-// controlData is the user_data of requests that belong to no operation: cancels.
-const controlData = 1<<64 - 1
-
-func (l *lane) userData(o *op) uint64 {
-	return uint64(l.table[o.place].gen)<<32 | uint64(o.place)
-}
-
 // reap reads every CQE that is there, resolves what they end, and starts what was waiting for that. It reports whether
 // there were any.
 func (l *lane) reap() bool {
@@ -59,15 +46,7 @@ func (l *lane) drain() uint32 {
 	return n
 }
 
-// find returns the operation with that user_data; nil if it is not in flight. Under cq.mu.
-func (l *lane) find(userData uint64) *op {
-	if place := uint32(userData); uint64(place) < uint64(len(l.table)) && l.table[place].gen == uint32(userData>>32) {
-		return l.table[place].op
-	}
-	return nil
-}
-
-// endsPlainly reports whether nobody waits for more than that o has succeeded. It is part of drain, as what most CQEs are. Under cq.mu.
+// endsPlainly reports whether nobody waits for more than that o has succeeded. Under cq.mu.
 func (o *op) endsPlainly(l *lane, res int32) bool {
 	return res >= 0 && o.fate&^fateSocket == 0 && o.bits&^(bitBounded|bitQuiet) == 0 && kinds[o.kind].plain && o.then == nil && l.link.op != o &&
 		l.profile == nil && !uring.Race && o.state.Load()&isCancelled == 0
@@ -164,7 +143,7 @@ func (l *lane) pass(o *op, full bool) {
 
 // letGo takes o out of the table and gives back all that it held. Under cq.mu.
 func (l *lane) letGo(o *op) {
-	if o.addr != (uring.Addr{}) {
+	if o.addr.Uint64() != 0 {
 		o.pins.Release()
 	}
 	if o.h != nil {

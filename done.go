@@ -1,5 +1,7 @@
 package rio
 
+import "sync/atomic"
+
 // closedChan is what Done returns for what is over.
 var closedChan = func() chan struct{} {
 	c := make(chan struct{})
@@ -88,4 +90,27 @@ func (p *promise) begin(o *op) {
 		o.state.Or(hasDone)
 	}
 	p.state.Store(begun)
+}
+
+// A promise stands in for an operation that has not been started: one of a Chain before Submit, or one that could not be.
+type promise struct {
+	state atomic.Int32
+	err   error // if refused
+	o     *op   // if begun
+	gen   uint64
+	r     *Ring
+	done  chan struct{} // what Done returned before; under Ring.doneMu
+}
+
+const (
+	promised int32 = iota
+	begun
+	refused
+	refusedTaken
+)
+
+func failed(err error) pending {
+	p := &promise{err: err}
+	p.state.Store(refused)
+	return pending{p: p}
 }

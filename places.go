@@ -1,5 +1,26 @@
 package rio
 
+// An entry of the table: user_data is an index into it and a generation, never a pointer.
+type entry struct {
+	op  *op
+	gen uint32
+}
+
+// controlData is the user_data of requests that belong to no operation: cancels.
+const controlData = 1<<64 - 1
+
+func (l *lane) userData(o *op) uint64 {
+	return uint64(l.table[o.place].gen)<<32 | uint64(o.place)
+}
+
+// find returns the operation with that user_data; nil if it is not in flight. Under cq.mu.
+func (l *lane) find(userData uint64) *op {
+	if place := uint32(userData); uint64(place) < uint64(len(l.table)) && l.table[place].gen == uint32(userData>>32) {
+		return l.table[place].op
+	}
+	return nil
+}
+
 // places are the free places of a lane's table: as many as there are tickets, so who has a ticket finds one. It is a
 // queue with one producer (under cq.mu) and one consumer (under sq.mu): neither waits for the other, the ticket orders them.
 type places struct {

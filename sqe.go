@@ -77,35 +77,6 @@ func (l *lane) beginOn(h *handle, c *call, ord Ordering) (o *op, gen uint64, err
 	return o, gen, nil
 }
 
-// eager is how many operations on a device are queued before they are submitted, though nobody waits yet: it may as well
-// begin, and has them more evenly then. Where the kernel has fewer than that, as many as it has are enough, but not fewer than
-// few: a device that has run dry begins soon, and one that is busy costs no more calls.
-const eager, few = 16, 4
-
-// due reports whether to submit what is queued for a device now. With several Ps not while a leader lets others run: it is about
-// to submit what they start, and a call among them would hand the P over. Under sq.mu.
-func (l *lane) due() bool {
-	queued := uint64(l.k.SQ.Claimed() - l.flushed.Load())
-	if queued < few || l.heldBack.Load() || l.yielding.Load() && l.ring.procs.Load() > 1 {
-		return false
-	}
-	return queued >= eager || 2*queued >= l.sq.direct-l.served.Load()
-}
-
-// plenty is after how many operations of any kind what is queued is submitted, though nobody waits yet, and what has ended is
-// read: a call among so many costs next to nothing, and more than that leave the processor's cache before the kernel sees them.
-const plenty = 1024
-
-// many reports whether to do so now: not for a few that are left over. Under sq.mu.
-func (l *lane) many() bool {
-	claimed := l.k.SQ.Claimed()
-	if claimed%plenty != 0 {
-		return false
-	}
-	l.stayNear(claimed)
-	return claimed-l.flushed.Load() >= plenty/2
-}
-
 // place puts o among what was started before it. alone says that it is nobody's successor. Under sq.mu.
 func (l *lane) place(o *op, ord Ordering, alone bool) {
 	l.join(o)
@@ -113,15 +84,19 @@ func (l *lane) place(o *op, ord Ordering, alone bool) {
 		l.order(o, ord)
 		return
 	}
-	if len(l.sq.backlog) > 0 || !l.k.SQ.Has(1) {
+	var s *uring.SQE
+	if len(l.sq.backlog) == 0 {
+		s = l.k.SQ.TryClaim()
+	}
+	if s == nil {
 		l.send(train{first: o, last: o, n: 1})
 		return
 	}
 	// As write does for a train: this is the usual one, and a train is not worth building for it.
 	if !o.isBrief() {
-		l.notBrief(1)
+		l.notBrief(0) // it is claimed already
 	}
-	if s := l.k.SQ.Claim(); o.isUsual() {
+	if o.isUsual() {
 		o.fillUsual(s, 0, l.userData(o))
 	} else {
 		o.fillSQE(s, l.userData(o))

@@ -32,8 +32,17 @@ func (q *SQ) Has(n uint32) bool { return q.mask+1-(q.local-q.seen) >= n || q.Roo
 
 // Claim returns the next SQE. There must be room.
 func (q *SQ) Claim() *SQE {
-	if !q.Has(1) {
+	s := q.TryClaim()
+	if s == nil {
 		panic("uring: an SQE was claimed from a full submission queue")
+	}
+	return s
+}
+
+// TryClaim is Claim, or nil if there is no room.
+func (q *SQ) TryClaim() *SQE {
+	if !q.Has(1) {
+		return nil
 	}
 	s := &q.sqes[q.local&q.mask]
 	q.local++

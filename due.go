@@ -1,0 +1,30 @@
+package rio
+
+// eager is how many operations on a device are queued before they are submitted, though nobody waits yet: it may as well
+// begin, and has them more evenly then. Where the kernel has fewer than that, as many as it has are enough, but not fewer than
+// few: a device that has run dry begins soon, and one that is busy costs no more calls.
+const eager, few = 16, 4
+
+// due reports whether to submit what is queued for a device now. With several Ps not while a leader lets others run: it is about
+// to submit what they start, and a call among them would hand the P over. Under sq.mu.
+func (l *lane) due() bool {
+	queued := uint64(l.k.SQ.Claimed() - l.flushed.Load())
+	if queued < few || l.heldBack.Load() || l.yielding.Load() && l.ring.procs.Load() > 1 {
+		return false
+	}
+	return queued >= eager || 2*queued >= l.sq.direct-l.served.Load()
+}
+
+// plenty is after how many operations of any kind what is queued is submitted, though nobody waits yet, and what has ended is
+// read: a call among so many costs next to nothing, and more than that leave the processor's cache before the kernel sees them.
+const plenty = 1024
+
+// many reports whether to do so now: not for a few that are left over. Under sq.mu.
+func (l *lane) many() bool {
+	claimed := l.k.SQ.Claimed()
+	if claimed%plenty != 0 {
+		return false
+	}
+	l.stayNear(claimed)
+	return claimed-l.flushed.Load() >= plenty/2
+}
