@@ -37,6 +37,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("echo", flag.ExitOnError)
 	addr := flags.String("addr", "127.0.0.1:7777", "where to listen; port 0 takes a free one")
 	flags.Parse(args)
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%q: there are no arguments but flags; -addr says where to listen", flags.Arg(0))
+	}
 
 	ring, err := rio.New(nil)
 	if err != nil {

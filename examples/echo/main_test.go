@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -19,6 +20,13 @@ import (
 )
 
 func TestMain(m *testing.M) { extest.Main(m, main) }
+
+func TestArgumentsAreRefused(t *testing.T) {
+	err := run(context.Background(), []string{":7777"}, io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "-addr") {
+		t.Error(err)
+	}
+}
 
 // start runs the server and returns its address.
 func start(t *testing.T) (server *exec.Cmd, stderr *bytes.Buffer, addr string) {

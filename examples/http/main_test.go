@@ -21,6 +21,13 @@ import (
 
 func TestMain(m *testing.M) { extest.Main(m, main) }
 
+func TestArgumentsAreRefused(t *testing.T) {
+	err := run(context.Background(), []string{":8080"}, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "-addr") {
+		t.Error(err)
+	}
+}
+
 // start runs the server until the test ends, and returns its URL.
 func start(t *testing.T) (url string) {
 	t.Helper()
