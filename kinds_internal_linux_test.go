@@ -189,3 +189,36 @@ func TestFullMeansAllOfIt(t *testing.T) {
 		}
 	}
 }
+
+// What place doesn't ask fillSQE for is what that would say, too.
+func TestUsualOperationsNeedNoMoreThanTheirKind(t *testing.T) {
+	usual := 0
+	try := func(o *op) {
+		if !o.isUsual() {
+			return
+		}
+		usual++
+		var a, b uring.SQE
+		o.fillSQE(&a, 7<<32|9)
+		o.fillUsual(&b, 0, 7<<32|9)
+		if a != b {
+			t.Errorf("%s, marks %b and %b, held %d: %+v, not %+v", kinds[o.kind].name, o.bits, o.fate, o.held, b, a)
+		}
+	}
+	for k := range numKinds {
+		for bit := marks(1); bit != 0; bit <<= 1 {
+			for _, h := range []*handle{nil, {}, {remote: true}} {
+				for held := range uint16(2) {
+					o := &op{kind: k, h: h, held: held, fd: 5, n: 6, off: 8, opf: 1, addr: uring.Number(4096), x: &extra{remote: true}}
+					o.bits = bit
+					try(o)
+					o.bits, o.fate = 0, bit
+					try(o)
+				}
+			}
+		}
+	}
+	if usual == 0 {
+		t.Error("nothing is usual")
+	}
+}
