@@ -15,32 +15,26 @@ import (
 // copied faster by its address.
 type memories struct {
 	mu  sync.Mutex
-	all atomic.Pointer[[]uring.Memory]
+	all atomic.Pointer[uring.Memories]
 }
 
 // registered has o use registered memory, if p lies in some of it.
-func (o *op) registered(all []uring.Memory, p []byte) bool {
-	if len(p) == 0 {
+func (o *op) registered(all uring.Memories, p []byte) bool {
+	a, place, ok := all.Find(p)
+	if !ok || len(p) == 0 {
 		return false
 	}
-	for _, m := range all {
-		a, place, ok := m.Find(p)
-		if !ok {
-			continue
-		}
-		if o.addr, o.n = a, uint32(len(p)); o.h != nil && o.h.direct && o.lane == &o.lane.ring.lane {
-			o.held = place + 1
-		}
-		return true
+	if o.addr, o.n = a, uint32(len(p)); o.h != nil && o.h.direct && o.lane == &o.lane.ring.lane {
+		o.held = place + 1
 	}
-	return false
+	return true
 }
 
 // Buffers returns n buffers of size bytes each, for files opened with O_DIRECT. They begin with a page, as if made by Aligned.
 // The kernel holds their pages until r is closed (IORING_REGISTER_BUFFERS2): a ReadAt or WriteAt of r whose buffer is one of
 // them, or a part of one, becomes an IORING_OP_READ_FIXED or WRITE_FIXED by itself, and takes less CPU time the larger it is.
-// Two MiB of them or more are made of huge pages where there are any. Other reads and writes of r, sends and receives save
-// the pinning, some 70 ns.
+// Two MiB of them or more are made of huge pages where there are any. Other reads and writes of one buffer, sends and
+// receives, save the pinning.
 //
 // The memory is Go's, and lasts as long as somebody refers to it; r does until Close. So call Buffers once for a pool,
 // not for each transfer. It counts as locked (RLIMIT_MEMLOCK). What the kernel doesn't take, because that limit is reached,
@@ -80,10 +74,10 @@ func (r *Ring) keep(mem []byte) {
 		r.log.Info("rio: the kernel doesn't hold the pages of these Buffers", "error", err, "bytes", len(mem))
 		return
 	}
-	var all []uring.Memory
+	var all uring.Memories
 	if p := s.all.Load(); p != nil {
-		all = append(all, *p...)
+		all = *p
 	}
-	all = append(all, m)
+	all = all.With(m)
 	s.all.Store(&all)
 }

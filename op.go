@@ -10,8 +10,8 @@ import (
 //
 //	free ──start──▶ pending ──CQE──▶ done ──take──▶ free
 //
-// While it is pending the ring's table holds it, and with it everything that the kernel may touch: the pinned buffer,
-// the side structures, the handle. Nobody but the CQE ends that. Its generation counts how often it was used; a
+// While it is pending the ring's table holds it, and with it everything that the kernel may touch: the pinned buffer (the Ring
+// has that of Buffers), the side structures, the handle. Nobody but the CQE ends that. Its generation counts how often it was used; a
 // Completion remembers the one it was given, so that it can never see another operation's result. After the last one
 // it is not used again.
 type op struct {

@@ -2,6 +2,7 @@ package uring
 
 import (
 	"errors"
+	"slices"
 	"unsafe"
 )
 
@@ -28,6 +29,37 @@ func (m Memory) Find(b []byte) (a Addr, place uint16, ok bool) {
 		return Addr{}, 0, false
 	}
 	return Addr{v: v}, m.place, true
+}
+
+// Memories are stretches that don't overlap, in the order of their addresses.
+type Memories []Memory
+
+// With is ms and m.
+func (ms Memories) With(m Memory) Memories {
+	i := ms.behind(m.start)
+	return slices.Insert(slices.Clone(ms), i, m)
+}
+
+// Find is Memory.Find of the one that has b, if any does.
+func (ms Memories) Find(b []byte) (a Addr, place uint16, ok bool) {
+	i := ms.behind(uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))))
+	if i == 0 {
+		return Addr{}, 0, false
+	}
+	return ms[i-1].Find(b)
+}
+
+// behind is how many of ms begin at the address v or before.
+func (ms Memories) behind(v uint64) int {
+	lo, hi := 0, len(ms)
+	for lo < hi {
+		if mid := (lo + hi) / 2; ms[mid].start <= v {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
 }
 
 // Pages returns n bytes of Go memory that begins with a page; of huge ones, where they are to be had and n is large enough.
