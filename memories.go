@@ -11,8 +11,8 @@ import (
 
 // memories are the stretches of memory that are pinned, and that the kernel holds the pages of, for as long as the Ring is
 // open: the buffers of Buffers. Nobody has to pin what lies in one of them, and an operation on a device says so to the
-// kernel, which needn't look the pages up then: they are the first lane's, whose kernel ring has them. What is copied is
-// copied faster by its address.
+// kernel, which needn't look the pages up then: they are the first lane's, whose kernel ring has them. What the kernel
+// only copies, it copies faster when told no more than the address.
 type memories struct {
 	mu  sync.Mutex
 	all atomic.Pointer[uring.Memories]

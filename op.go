@@ -10,10 +10,10 @@ import (
 //
 //	free ──start──▶ pending ──CQE──▶ done ──take──▶ free
 //
-// While it is pending the ring's table holds it, and with it everything that the kernel may touch: the pinned buffer (the Ring
-// has that of Buffers), the side structures, the handle. Nobody but the CQE ends that. Its generation counts how often it was used; a
-// Completion remembers the one it was given, so that it can never see another operation's result. After the last one
-// it is not used again.
+// While it is pending the ring's table holds it, and with it everything that the kernel may touch: the pinned buffer (the
+// Ring has those of Buffers), the side structures, the handle. Nobody but the CQE ends that. Its generation counts how
+// often it was used; a Completion remembers the one it was given, so that it can never see another operation's result.
+// After the last one it is not used again.
 type op struct {
 	state atomic.Uint64 // generation<<genShift | what a plain result is<<resShift | phase bits
 	lane  *lane
