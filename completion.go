@@ -24,7 +24,7 @@ func (r *Ring) start(c *call, order []Ordering) pending {
 	}
 	var p pending
 	var err error
-	if c.kind == kindNop && ord == None && r != nil && r.k != nil {
+	if c.kind == kindNop && ord == None && r.isMade() {
 		p.o, p.gen, err = r.route(c.kind, nil, None).beginOn(nil, c, None) // there is nothing to check or to find
 	} else {
 		p.o, p.gen, err = r.begin(c, ord)

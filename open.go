@@ -160,11 +160,13 @@ func dup(op string, f syscall.Conn) (fd int, err error) {
 
 // made says that r is no Ring that New has made.
 func (r *Ring) made(op string) error {
-	if r == nil || r.k == nil {
+	if !r.isMade() {
 		return r.unmade(op)
 	}
 	return nil
 }
+
+func (r *Ring) isMade() bool { return r != nil && r.k != nil }
 
 func (r *Ring) unmade(op string) error {
 	if r == nil {

@@ -136,15 +136,7 @@ func BenchmarkWorthBuffers(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%dKiB", with, size>>10), func(b *testing.B) {
 				r := ringFor(b)
 				f, blocks := deviceFile(b, r, size)
-				bufs, err := r.Buffers(16, size)
-				if err != nil {
-					b.Fatal(err)
-				}
-				if with == "without" {
-					for i := range bufs {
-						bufs[i] = Aligned(size, 0)
-					}
-				}
+				bufs := buffersFor(b, r, with, 16, size)
 				worth(b, r, 16, func(g int) {
 					if n, err := r.ReadAt(f, bufs[g], rand.Int64N(blocks)*int64(size)).Wait(); n != size {
 						b.Error(n, err)
@@ -153,6 +145,21 @@ func BenchmarkWorthBuffers(b *testing.B) {
 			})
 		}
 	}
+}
+
+// buffersFor are r's Buffers; without, memory that it doesn't know.
+func buffersFor(b *testing.B, r *Ring, with string, n, size int) [][]byte {
+	b.Helper()
+	bufs, err := r.Buffers(n, size)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if with == "without" {
+		for i := range bufs {
+			bufs[i] = Aligned(size, 0)
+		}
+	}
+	return bufs
 }
 
 // What lies in Buffers is pinned already, which tells where the kernel only copies.
@@ -167,15 +174,7 @@ func BenchmarkWorthBuffersForCachedReads(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer f.Close()
-			bufs, err := r.Buffers(64, 4096)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if with == "without" {
-				for i := range bufs {
-					bufs[i] = Aligned(4096, 0)
-				}
-			}
+			bufs := buffersFor(b, r, with, 64, 4096)
 			var reads [64]Completion[int]
 			for left := b.N; left > 0; left -= len(reads) {
 				for i := range reads {
