@@ -40,7 +40,7 @@ func TestPollsEventsAreNotAResult(t *testing.T) {
 	o.fate |= fatePolling
 	o.state.Or(isCancelled) // while the poll fires
 	r.cancelling.Add(1)
-	r.arrive(uring.CQE{UserData: r.userData(o), Res: int32(uring.PollIn)})
+	r.arrive(uring.CQE{UserData: o.data, Res: int32(uring.PollIn)})
 	r.unlock()
 	r.follow()
 	if n, err := c.Wait(); !errors.Is(err, syscall.ECANCELED) {
@@ -50,7 +50,7 @@ func TestPollsEventsAreNotAResult(t *testing.T) {
 	r.lock()
 	o.fate |= fatePolling
 	o.tries = maxTries
-	r.arrive(uring.CQE{UserData: r.userData(o), Res: int32(uring.PollIn)})
+	r.arrive(uring.CQE{UserData: o.data, Res: int32(uring.PollIn)})
 	r.unlock()
 	r.follow()
 	if n, err := c.Wait(); !errors.Is(err, syscall.EAGAIN) {
@@ -68,7 +68,7 @@ func TestCancelWaitsForTheCompletionsThatDontCount(t *testing.T) {
 	var data [3]uint64
 	for i := range ops {
 		ops[i], cs[i] = started(t, r, &call{kind: kindNop})
-		data[i] = r.userData(ops[i])
+		data[i] = ops[i].data
 	}
 	canceled := func(i int) {
 		r.lock()

@@ -48,10 +48,10 @@ func (t *tickets) draw(least, most uint32) uint32 {
 // handful is how many tickets a lane takes at a time.
 const handful = 16
 
-// ticket takes one of those at hand, if there is one and nobody is in line for it; otherwise stock may find one. It is short
-// enough to become part of its caller. Under sq.mu.
+// ticket takes one of those at hand, if there is one; otherwise stock may find one. Whoever is in line has recalled them all, and
+// stock takes no more then. It is short enough to become part of its caller. Under sq.mu.
 func (l *lane) ticket() bool {
-	if l.sq.tickets == 0 || l.ring.tickets.waiting.Load() != 0 {
+	if l.sq.tickets == 0 {
 		return false
 	}
 	l.sq.tickets--

@@ -57,7 +57,7 @@ func (l *lane) askCancel(o *op) {
 		return // the sweeper will
 	}
 	l.notBrief(1)
-	l.k.SQ.Claim().FillCancel(l.userData(o), controlData)
+	l.k.SQ.Claim().FillCancel(o.data, controlData)
 	l.publish(1)
 }
 

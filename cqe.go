@@ -158,12 +158,12 @@ func (l *lane) letGo(o *op) {
 	if o.bits&bitTraced != 0 {
 		o.untrace()
 	}
-	l.table[o.place].op = nil
+	l.table[o.place()].op = nil
 	if o.bits&bitQuiet != 0 {
-		l.spare = append(l.spare, o.place)
+		l.spare = append(l.spare, o.place())
 		l.cq.quiet++
 	} else {
-		l.places.put(o.place)
+		l.places.put(o.place())
 		l.cq.freed++
 		l.cq.completed++
 		if o.epoch != nil {

@@ -162,7 +162,7 @@ func FuzzCompletions(f *testing.F) {
 				if o.counts {
 					pending = o.n.pending
 				}
-				o.data = r.userData(pending.o)
+				o.data = pending.o.data
 				if find(o.data) != nil {
 					t.Fatalf("user_data %#x for the second time", o.data)
 				}
@@ -300,15 +300,15 @@ func FuzzTable(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, taken := lives[o.place]; taken {
-				t.Fatalf("place %d is taken twice", o.place)
+			if _, taken := lives[o.place()]; taken {
+				t.Fatalf("place %d is taken twice", o.place())
 			}
-			g := r.table[o.place].gen
-			if last, used := gens[o.place]; used && g == last {
-				t.Fatalf("place %d has the generation that it had before", o.place)
+			g := r.table[o.place()].gen
+			if last, used := gens[o.place()]; used && g == last {
+				t.Fatalf("place %d has the generation that it had before", o.place())
 			}
-			gens[o.place] = g
-			lives[o.place] = live{c.quiet, g, o, gen}
+			gens[o.place()] = g
+			lives[o.place()] = live{c.quiet, g, o, gen}
 			if c.quiet {
 				quiet++
 				most = max(most, quiet)

@@ -30,10 +30,10 @@ type op struct {
 
 	addr  uring.Addr
 	off   uint64
+	data  uint64       // user_data: see userData
 	seen  chan verdict // under the race detector: the result's way to the witness
 	res   int32
 	fd    int32
-	place uint32 // in the table
 	n     uint32 // sqe.len
 	opf   uring.OpFlags
 	kind  kind

@@ -9,9 +9,11 @@ type entry struct {
 // controlData is the user_data of requests that belong to no operation: cancels.
 const controlData = 1<<64 - 1
 
-func (l *lane) userData(o *op) uint64 {
-	return uint64(l.table[o.place].gen)<<32 | uint64(o.place)
-}
+// userData is what an operation in that place, used for the gen-th time, is known by to the kernel.
+func userData(gen, place uint32) uint64 { return uint64(gen)<<32 | uint64(place) }
+
+// place is o's in the table.
+func (o *op) place() uint32 { return uint32(o.data) }
 
 // find returns the operation with that user_data; nil if it is not in flight. Under cq.mu.
 func (l *lane) find(userData uint64) *op {

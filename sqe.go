@@ -97,9 +97,9 @@ func (l *lane) place(o *op, ord Ordering, alone bool) {
 		l.notBrief(0) // it is claimed already
 	}
 	if o.isUsual() {
-		o.fillUsual(s, 0, l.userData(o))
+		o.fillUsual(s, 0, o.data)
 	} else {
-		o.fillSQE(s, l.userData(o))
+		o.fillSQE(s, o.data)
 	}
 	l.publish(1)
 }
@@ -160,19 +160,21 @@ func (l *lane) prepare(c *call, h *handle) *op {
 	} else {
 		o.fill(c)
 	}
+	var place uint32
 	if c.quiet {
 		o.bits |= bitQuiet
 		l.cq.mu.Lock()
-		o.place = l.placeQuiet()
+		place = l.placeQuiet()
 		l.cqUnlock()
 		l.sq.quiet++
 	} else {
-		o.place = l.places.take()
+		place = l.places.take()
 		l.sq.started++
 	}
-	e := &l.table[o.place]
+	e := &l.table[place]
 	e.op = o
 	e.gen++
+	o.data = userData(e.gen, place)
 	if inflight.on.Load() {
 		o.trace()
 	}

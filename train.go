@@ -24,10 +24,10 @@ func (l *lane) write(t train) {
 	l.notBrief(t.n)
 	for o := t.first; o != t.last; o = o.next {
 		o.bits |= bitLinked
-		o.fillSQE(l.k.SQ.Claim(), l.userData(o))
+		o.fillSQE(l.k.SQ.Claim(), o.data)
 	}
 	t.last.bits &^= bitLinked
-	t.last.fillSQE(l.k.SQ.Claim(), l.userData(t.last))
+	t.last.fillSQE(l.k.SQ.Claim(), t.last.data)
 	l.publish(t.n)
 }
 
