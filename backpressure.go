@@ -17,7 +17,9 @@ import (
 // Who finds too few gets in line, and nobody overtakes: a chain that needs many would wait for ever otherwise. The line
 // is the first lane's, under its sq.mu.
 type tickets struct {
+	_             apart
 	free          atomic.Uint32
+	_             apart
 	waiting       atomic.Int32 // how many are in line
 	all           uint32
 	first         *op // the line, linked by next; n and off say how many tickets and files each needs

@@ -18,6 +18,7 @@ type lane struct {
 	profile *profile // the Ring's
 	noted   bool     // enters are counted by it, or are no plain ones: see uring.Ring.Plain
 
+	_        apart
 	sq       submission
 	cq       completions
 	places   places
@@ -49,7 +50,11 @@ type lane struct {
 	scheduler scheduler
 	relay     relay
 	swept     swept // the sweeper's
+	_         apart
 }
+
+// apart is between what one P writes and what others read: in one cache line each would wait for the other.
+type apart [64]byte
 
 // submission is the SQ's side. Its lock is held for a few hundred nanoseconds, and never in a system call.
 type submission struct {
@@ -63,6 +68,7 @@ type submission struct {
 	epoch   *epoch   // the current one
 	started uint64
 	direct  uint64 // those on devices
+	inline  uint64 // those that side lanes would carry
 	written uint64 // SQEs
 	quiet   uint64 // those without a Completion
 	instant uint64 // operations that ended without the ring

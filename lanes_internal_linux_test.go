@@ -102,6 +102,89 @@ func TestSideLanesOpenWhenSeveralSubmitAtOnce(t *testing.T) {
 	}
 }
 
+// Those that the relay keeps on one P never meet.
+func TestSideLanesOpenForManyWhoWaitForEachOther(t *testing.T) {
+	firstLaneOnly(t)
+	if uring.Race {
+		t.Skip("under the race detector there is no relay")
+	}
+	if runtime.GOMAXPROCS(0) < 2 {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	}
+	defer func(n uint64) { crowd = n }(crowd)
+	crowd = 8
+	r, err := New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var all sync.WaitGroup
+	deadline := time.Now().Add(time.Minute)
+	for range 16 {
+		all.Go(func() {
+			for r.sides() == nil && time.Now().Before(deadline) {
+				if _, err := r.Nop().Wait(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := len(r.sides()); n != runtime.GOMAXPROCS(0)-1 {
+		t.Errorf("%d side lanes, GOMAXPROCS is %d", n, runtime.GOMAXPROCS(0))
+	}
+}
+
+// What side lanes don't carry is no reason for them, nor is what one goroutine does.
+func TestWhoGathersWhatOnOneP(t *testing.T) {
+	firstLaneOnly(t)
+	r := openRing(t, nil)
+	f, _ := dataFile(t, r, 4096)
+	device := &handle{r: r, direct: true, bounded: true}
+	socket := &handle{r: r, socket: true}
+	buf := make([]byte, 10)
+	for _, c := range []struct {
+		name string
+		call call
+		h    *handle
+		want uint64
+	}{
+		{"nop", call{kind: kindNop}, nil, 1},
+		{"cached read", call{kind: kindRead, buf: buf}, &f.handle, 1},
+		{"cached write", call{kind: kindWrite, buf: buf}, &f.handle, 1},
+		{"sync", call{kind: kindFsync}, &f.handle, 0},
+		{"device", call{kind: kindRead, buf: buf}, device, 0},
+		{"receive", call{kind: kindRecv, buf: buf}, socket, 0},
+	} {
+		l := &lane{ring: r, table: make([]entry, 1)}
+		l.places.init(1)
+		l.prepare(&c.call, c.h).pins.Release()
+		if l.sq.inline != c.want {
+			t.Errorf("%s: %d more that side lanes would carry", c.name, l.sq.inline)
+		}
+	}
+
+	s, l := &sideLanes{}, &lane{}
+	for _, c := range []struct {
+		ops   uint64
+		wakes uint32
+		want  bool
+	}{
+		{crowd, uint32(crowd), true},
+		{crowd - 1, uint32(crowd), false},
+		{8 * crowd, uint32(crowd), true},
+		{8 * crowd, uint32(crowd) - 1, false}, // one goroutine's, but for a few
+		{0, 10 * uint32(crowd), false},        // what side lanes don't carry
+	} {
+		l.sq.inline += c.ops
+		l.relay.wakes += c.wakes
+		if got := s.gathers(l); got != c.want {
+			t.Errorf("%d operations, %d woken: %t", c.ops, c.wakes, got)
+		}
+	}
+}
+
 func TestQueuesForAFewHaveNoSideLanes(t *testing.T) {
 	if r := wide(t, &Config{Depth: 1}); r.sides() != nil {
 		t.Error("a Ring of depth 1 has side lanes")

@@ -10,16 +10,21 @@ import (
 )
 
 // sideLanes are a Ring's further lanes. They are opened when goroutines were seen to stand in line for the first one's
-// lock in the kernel; a program that has one goroutine at a time on the Ring never has any.
+// lock in the kernel, or for the one P that does what the kernel ends at once for all of them; a program that has one goroutine
+// at a time on the Ring never has any.
 type sideLanes struct {
-	open      atomic.Pointer[[]*lane]
-	local     sync.Pool     // of *lane: the one of the P that asks
-	next      atomic.Uint32 // the lane of the next P that asks
-	mu        sync.Mutex    // who opens them
-	most      int           // how many there may be; 0: none, or no more to be tried
-	config    uring.Config
-	met       atomic.Bool // somebody has come to submit on the first lane while another did
-	contended int         // the sweeper's
+	open   atomic.Pointer[[]*lane]
+	local  sync.Pool     // of *lane: the one of the P that asks
+	next   atomic.Uint32 // the lane of the next P that asks
+	mu     sync.Mutex    // who opens them
+	most   int           // how many there may be; 0: none, or no more to be tried
+	config uring.Config
+	met    atomic.Bool // somebody has come to submit on the first lane while another did
+
+	// The sweeper's.
+	contended int
+	inline    uint64 // the first lane's, and its relay's, when it last looked
+	wakes     uint32
 }
 
 // spreadLanes has every Ring open so many side lanes at once, and take them in turn, whoever asks: so that tests meet all
@@ -33,6 +38,10 @@ const (
 	// since the tick before, for there to be side lanes.
 	contention = 32
 )
+
+// crowd is how many operations that side lanes would carry, of goroutines that wait for each other, are work enough for more
+// than one P: from one tick to the next, and more than a device ends. Tests lower it.
+var crowd uint64 = 256
 
 func (s *sideLanes) init(kc uring.Config, backend Backend) {
 	// A kernel thread that polls is there for one ring; a queue for a few operations is no place for many lanes; and threads
@@ -104,19 +113,33 @@ func (l *lane) contend() {
 	}
 }
 
-// weigh opens the side lanes if many were met lately. Once a tick, however often: a thread that the system stops while it
-// submits meets thousands.
+// weigh opens the side lanes if many were met lately, or many have waited for each other. Once a tick, however often: a thread
+// that the system stops while it submits meets thousands.
 func (r *Ring) weigh() {
 	s := &r.side
 	switch {
 	case s.most == 0 || s.open.Load() != nil:
-	case !s.met.Load():
+	case !s.gathers(&r.lane) && !s.met.Load():
 		s.contended = max(s.contended-1, 0)
 	default:
 		if s.contended++; s.contended == contention {
 			r.widen(min(runtime.GOMAXPROCS(0)-1, s.most))
 		}
 	}
+}
+
+// gathers reports whether l had much to do since it was last asked, for goroutines that wait for each other: the relay keeps
+// these on one P.
+func (s *sideLanes) gathers(l *lane) bool {
+	l.sq.mu.Lock()
+	inline := l.sq.inline
+	l.sq.mu.Unlock()
+	l.relay.mu.Lock()
+	wakes := l.relay.wakes
+	l.relay.mu.Unlock()
+	n, woken := inline-s.inline, uint64(wakes-s.wakes)
+	s.inline, s.wakes = inline, wakes
+	return n >= crowd && woken >= n/8
 }
 
 // widen opens n side lanes, or as many as the kernel has memory for.

@@ -150,6 +150,8 @@ func (l *lane) prepare(c *call, h *handle) *op {
 			o.bits |= bitBounded
 			if h.direct {
 				l.sq.direct++
+			} else if kinds[c.kind].inline {
+				l.sq.inline++
 			}
 		} else if h.socket {
 			o.fate |= fateSocket
@@ -157,6 +159,7 @@ func (l *lane) prepare(c *call, h *handle) *op {
 	}
 	if c.kind == kindNop {
 		o.bits |= bitBounded // as fill would
+		l.sq.inline++
 	} else {
 		o.fill(c)
 	}

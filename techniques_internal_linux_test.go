@@ -61,24 +61,28 @@ func fileOf(b *testing.B, blocks int) (name string) {
 	return name
 }
 
-// One kernel ring is one lock: several share the work of goroutines that submit many operations each, on several Ps.
+// One kernel ring is one lock, and those who wait for each other are one P's work: several rings are several Ps', whether few
+// goroutines submit many operations each, or many one.
 func BenchmarkWorthSideLanes(b *testing.B) {
-	for _, with := range []string{"with", "without"} {
-		b.Run(with, func(b *testing.B) {
-			r := ringFor(b)
-			if with == "without" {
-				r.side.most = 0
-			}
-			var started [2][64]Completion[struct{}]
-			worth(b, r, len(started), func(g int) {
-				for i := range started[g] {
-					started[g][i] = r.Nop()
+	for _, c := range []struct{ goroutines, each int }{{2, 64}, {2, 1}, {64, 1}} {
+		for _, with := range []string{"with", "without"} {
+			b.Run(fmt.Sprintf("%s/%dx%d", with, c.goroutines, c.each), func(b *testing.B) {
+				r := ringFor(b)
+				if with == "without" {
+					r.side.most = 0
 				}
-				for _, c := range started[g] {
-					c.Wait()
-				}
+				started := make([][64]Completion[struct{}], c.goroutines)
+				worth(b, r, c.goroutines, func(g int) {
+					mine := started[g][:c.each]
+					for i := range mine {
+						mine[i] = r.Nop()
+					}
+					for _, c := range mine {
+						c.Wait()
+					}
+				})
 			})
-		})
+		}
 	}
 }
 
