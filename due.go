@@ -15,6 +15,29 @@ func (l *lane) due() bool {
 	return queued >= eager || 2*queued >= l.sq.direct-l.served.Load()
 }
 
+// feed is behind how many others the leader, who waits for o, submits what they have started. A device ends all that it has before
+// it says so, often: then it begins with few, and is given twice as many each time, before it stands still again.
+func (l *lane) feed(o *op) int {
+	switch o.kind {
+	case kindRead, kindWrite, kindReadv, kindWritev:
+	default:
+		return last
+	}
+	l.sq.mu.Lock()
+	started, queued := l.sq.direct, uint64(l.k.SQ.Claimed()-l.flushed.Load())
+	l.sq.mu.Unlock()
+	if started == l.fed {
+		return 2 * eager // it is on no device
+	}
+	l.fed = started
+	has := started - l.served.Load()
+	behind := int(min(max(has-min(queued, has), few), 2*eager))
+	if l.onFeed != nil {
+		behind = l.onFeed(behind)
+	}
+	return behind
+}
+
 // plenty is after how many operations of any kind what is queued is submitted, though nobody waits yet, and what has ended is
 // read: a call among so many costs next to nothing, and more than that leave the processor's cache before the kernel sees them.
 const plenty = 1024

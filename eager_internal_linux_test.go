@@ -44,6 +44,49 @@ func TestADeviceThatHasRunDryBeginsSoon(t *testing.T) {
 	}
 }
 
+// A leader lets so many start something before he submits it: all, unless a device could begin; few, if it has nothing to do, and
+// as many as it has.
+func TestALeaderFeedsADeviceBeforeItHasRunDry(t *testing.T) {
+	firstLaneOnly(t)
+	for _, c := range []struct{ has, queued, want int }{
+		{0, 0, 2 * eager}, // no operation on a device
+		{0, few - 1, few},
+		{few, few - 1, few},
+		{few + 1, 1, few + 1},
+		{eager, few - 1, eager},
+		{2*eager + 1, 1, 2 * eager},
+	} {
+		r, f := unsweptFile(t, O_DIRECT) // nobody reads completions there
+		var started []Completion[int]
+		begin := func(n int) {
+			for range n {
+				started = append(started, r.WriteAt(f, Aligned(4096, 0), 0))
+			}
+		}
+		begin(c.has)
+		r.flush()
+		begin(c.queued)
+		if n := r.k.SQ.Pending(); int(n) != c.queued {
+			t.Fatalf("%d are pending, not %d", n, c.queued)
+		}
+		read := &op{kind: kindRead}
+		for i, want := range []int{c.want, 2 * eager} { // the second time it was on no device
+			if got := r.feed(read); got != want {
+				t.Errorf("%+v, %d: behind %d, not %d", c, i, got, want)
+			}
+		}
+		begin(1)
+		if got := r.feed(&op{kind: kindNop}); got != last {
+			t.Errorf("%+v: a NOP's leader goes behind %d", c, got)
+		}
+		for _, c := range started {
+			if n, err := c.Wait(); n != 4096 || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+	}
+}
+
 // unsweptFile is a file of 64 KiB on a ring without a sweeper.
 func unsweptFile(t *testing.T, flag int) (*Ring, *File) {
 	t.Helper()

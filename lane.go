@@ -30,6 +30,7 @@ type lane struct {
 	flushed   atomic.Uint32 // up to where somebody has undertaken to submit
 	slowUntil atomic.Uint32 // see brief
 	served    atomic.Uint64 // cq.direct, for who hasn't got its lock
+	fed       uint64        // the leader's: sq.direct, when it last let others run
 	heldBack  atomic.Bool   // something is not published yet
 	crowded   atomic.Bool   // because it found no room
 	todo      atomic.Bool   // follow has something to do
@@ -45,7 +46,8 @@ type lane struct {
 	gone      atomic.Bool
 	edge      atomic.Uint32 // for the race detector: from publish to drain
 	overflows atomic.Uint64
-	onBrief   func() // of tests: see briefly
+	onBrief   func()        // of tests: see briefly
+	onFeed    func(int) int // of tests: see feed
 
 	scheduler scheduler
 	relay     relay

@@ -133,6 +133,28 @@ func deviceFile(b *testing.B, r *Ring, block int) (f *File, blocks int64) {
 	return f, size / int64(block)
 }
 
+// A device that has ended all that it had begins again with a few; without, it has thirty-two first.
+func BenchmarkWorthFeeding(b *testing.B) {
+	for _, with := range []string{"with", "without"} {
+		b.Run(with, func(b *testing.B) {
+			r := ringFor(b)
+			if with == "without" {
+				r.onFeed = func(int) int { return 2 * eager }
+			}
+			f, blocks := deviceFile(b, r, 4096)
+			bufs, err := r.Buffers(64, 4096)
+			if err != nil {
+				b.Fatal(err)
+			}
+			worth(b, r, len(bufs), func(g int) {
+				if n, err := r.ReadAt(f, bufs[g], rand.Int64N(blocks)*4096).Wait(); n != 4096 {
+					b.Error(n, err)
+				}
+			})
+		})
+	}
+}
+
 // The kernel holds the pages of Buffers, which are of huge pages; those that Aligned makes it looks up each time.
 func BenchmarkWorthBuffers(b *testing.B) {
 	for _, size := range []int{4 << 10, 64 << 10, 1 << 20} {

@@ -92,7 +92,7 @@ func (l *lane) lead(o *op, ctx context.Context) {
 	for some := true; ; {
 		for some && l.shared() && !o.isDone() && (ctx == nil || ctx.Err() == nil) {
 			l.yielding.Store(true)
-			inTurn := l.scheduler.yield(l, o, o.feed())
+			inTurn := l.scheduler.yield(l, o, l.feed(o))
 			l.yielding.Store(false)
 			l.flush()
 			l.reap()
@@ -126,15 +126,6 @@ func (l *lane) lead(o *op, ctx context.Context) {
 	if !l.relay.active.Load() {
 		l.entrust()
 	}
-}
-
-// feed is behind how many others its leader submits what they have started: a device is idle meanwhile.
-func (o *op) feed() int {
-	switch o.kind {
-	case kindRead, kindWrite, kindReadv, kindWritev:
-		return 2 * eager
-	}
-	return last
 }
 
 // entrust has the reaper see to those who rely on somebody, if there is no leader.
