@@ -108,7 +108,7 @@ func (c *Config) kernel() (k uring.Config, err error) {
 	if bad != nil {
 		return k, badArg("New", "SetupFlags: can't use "+strings.Join(bad, ", "))
 	}
-	k = uring.Config{Entries: uint32(depth), CQEntries: uint32(cq), Flags: c.SetupFlags, Wait: lead, Files: cq, Free: c.Unrestricted}
+	k = uring.Config{Entries: uint32(depth), CQEntries: uint32(cq), Flags: c.SetupFlags, Wait: lead, LongWait: longLead, Files: cq, Free: c.Unrestricted}
 	if c.IOPoll {
 		k.Flags |= uring.SetupIOPoll
 	}

@@ -10,8 +10,10 @@ import (
 // Waiters help: who waits for an operation submits what everybody has queued, reads everybody's completions, and for a
 // moment waits in the kernel on everybody's behalf. Only then does it park, and the reaper takes over.
 
-// lead is how long a leader may stay in the kernel. In a system call a goroutine holds its P until sysmon takes it away.
-const lead = time.Millisecond
+// lead is how long a leader stays in the kernel if nothing comes: he holds his P until sysmon takes it away, and looks at his
+// context only afterwards. Who waits for something that ends by itself stays for longLead: for less than a slow disk takes he would
+// park, and be woken by way of the reaper, each time; and a timer that ends before the system's next tick has to be set.
+const lead, longLead = time.Millisecond, 5 * time.Millisecond
 
 // await returns when o, which the caller has claimed, is done; or, false, when ctx (which may be nil) has ended.
 func (l *lane) await(o *op, ctx context.Context) bool {
@@ -111,7 +113,7 @@ func (l *lane) lead(o *op, ctx context.Context) {
 			break
 		}
 		enters := l.submit(l.k.SQ.Tail()) // nothing, mostly; but what another flush has only promised would wait for us
-		_, errno := l.k.Wait()
+		_, errno := l.k.Wait(kinds[o.kind].ends && ctx == nil)
 		l.unuse(enters + 1)
 		some = l.reap()
 		if errno == uring.ETIME {

@@ -59,7 +59,7 @@ func openOn(c Config) *Ring {
 			head: &q.cqHead, tail: &q.cqTail, flags: &q.cqFlags, mask: c.CQEntries - 1, local: start,
 			cqes: make([]CQE, c.CQEntries),
 		},
-		Event: c.Event, shares: c.Event != nil, Flags: c.Flags | SetupSubmitAll, Files: c.Files, wait: c.Wait, fd: -1,
+		Event: c.Event, shares: c.Event != nil, Flags: c.Flags | SetupSubmitAll, Files: c.Files, wait: span{d: c.Wait}, longWait: span{d: c.LongWait}, fd: -1,
 	}
 	if !r.shares {
 		r.Event = NewBell()

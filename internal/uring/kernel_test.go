@@ -45,7 +45,7 @@ func openEcho(t *testing.T, c Config) (*Ring, *echo) {
 }
 
 func TestRingOnAKernelOfItsOwn(t *testing.T) {
-	r, k := openEcho(t, Config{Entries: 4, CQEntries: 8, Wait: time.Second, Files: 3})
+	r, k := openEcho(t, Config{Entries: 4, CQEntries: 8, Wait: time.Second, LongWait: time.Minute, Files: 3})
 	if !r.Links() || r.Files != 3 {
 		t.Errorf("Links %v, Files %d", r.Links(), r.Files)
 	}
@@ -67,9 +67,12 @@ func TestRingOnAKernelOfItsOwn(t *testing.T) {
 		}
 		r.CQ.Done()
 	}
-	r.Wait()
+	r.Wait(false)
 	if last := k.calls[len(k.calls)-1]; last != [3]uint32{0, 1, EnterGetEvents} || k.limit != time.Second {
 		t.Errorf("Wait enters with %v, %v", last, k.limit)
+	}
+	if r.Wait(true); k.limit != time.Minute {
+		t.Errorf("a long Wait enters with %v", k.limit)
 	}
 	r.Events()
 	if last := k.calls[len(k.calls)-1]; last != [3]uint32{0, 0, EnterGetEvents} {

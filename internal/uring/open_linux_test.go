@@ -41,7 +41,7 @@ func do(t *testing.T, r *Ring, q Request, data uint64) CQE {
 		t.Fatal("io_uring_enter:", errno)
 	}
 	for range 10000 {
-		if _, errno := r.Wait(); errno != 0 && errno != unix.ETIME && errno != unix.EINTR {
+		if _, errno := r.Wait(false); errno != 0 && errno != unix.ETIME && errno != unix.EINTR {
 			t.Fatal("io_uring_enter:", errno)
 		}
 		if r.CQ.Ready() > 0 {
@@ -77,17 +77,25 @@ func TestOpenedRingIsWhatWasAskedFor(t *testing.T) {
 
 // An enter that is offered more SQEs than there are returns at once: who leads would spin.
 func TestWaitWithNothingToComeTimesOut(t *testing.T) {
-	r := open(t, Config{Entries: 8, Wait: time.Millisecond})
-	timeouts := 0
-	for range 10 { // a signal may end one
-		if _, errno := r.Wait(); errno == ETIME {
-			timeouts++
-		} else if errno != unix.EINTR {
-			t.Errorf("waiting for nothing gave errno %d", errno)
+	r := open(t, Config{Entries: 8, Wait: time.Millisecond, LongWait: 20 * time.Millisecond})
+	for _, long := range []bool{false, true} {
+		timeouts := 0
+		for range 10 { // a signal may end one
+			began := time.Now()
+			switch _, errno := r.Wait(long); errno {
+			case ETIME:
+				timeouts++
+				if took := time.Since(began); long && took < 10*time.Millisecond {
+					t.Errorf("a long wait has ended after %v", took)
+				}
+			case unix.EINTR:
+			default:
+				t.Errorf("waiting for nothing gave errno %d", errno)
+			}
 		}
-	}
-	if timeouts == 0 {
-		t.Error("no wait has timed out")
+		if timeouts == 0 {
+			t.Error("no wait has timed out")
+		}
 	}
 	do(t, r, Request{Op: OpNop, FD: -1}, 1)
 }

@@ -41,12 +41,12 @@ func (r *Ring) EnterBriefly(uint32) syscall.Errno { return syscall.ENOSYS }
 
 // There is no Ring here but on a Kernel, so none of the rest is ever called.
 
-func (r *Ring) setFile(uint32, int) error      { return errors.ErrUnsupported }
-func (r *Ring) setMemory(uint16, []byte) error { return errors.ErrUnsupported }
-func (r *Ring) waitOne() (int, syscall.Errno)  { return 0, syscall.ENOSYS }
-func (r *Ring) events() syscall.Errno          { return syscall.ENOSYS }
-func (r *Ring) waitRoom() syscall.Errno        { return syscall.ENOSYS }
-func (r *Ring) close() error                   { return nil }
+func (r *Ring) setFile(uint32, int) error          { return errors.ErrUnsupported }
+func (r *Ring) setMemory(uint16, []byte) error     { return errors.ErrUnsupported }
+func (r *Ring) waitOne(*span) (int, syscall.Errno) { return 0, syscall.ENOSYS }
+func (r *Ring) events() syscall.Errno              { return syscall.ENOSYS }
+func (r *Ring) waitRoom() syscall.Errno            { return syscall.ENOSYS }
+func (r *Ring) close() error                       { return nil }
 
 func collapse([]byte) {}
 

@@ -16,6 +16,7 @@ type Config struct {
 	PollCPU   int    // with IORING_SETUP_SQ_AFF
 	PollIdle  time.Duration
 	Wait      time.Duration // how long Ring.Wait may block
+	LongWait  time.Duration // how long it may if told so
 	Files     int           // size of the table of registered files
 	Free      bool          // the ring may do whatever the kernel can, not only what this library does
 	Coop      bool          // completions needn't interrupt the thread that began them (IORING_SETUP_COOP_TASKRUN, from 5.19)
@@ -71,9 +72,9 @@ type Ring struct {
 	memory      []*Pins // of what lies in the table of registered memory, by place
 	hasTable    bool    // there is one
 	shares      bool    // Event is another ring's
-	arg         *geteventsArg
+	wait        span
+	longWait    span
 	kernel      Kernel // nil: Linux
-	wait        time.Duration
 }
 
 // Links reports whether a chain survives a bad SQE in front of it (IORING_SETUP_SUBMIT_ALL): without that an enter may
@@ -99,13 +100,23 @@ func Open(c Config) (*Ring, error) {
 	return openOS(c)
 }
 
-// Wait waits for one CQE, at most Config.Wait long (ETIME). It submits nothing: an enter that takes less than it is
+// Wait waits for one CQE, at most Config.Wait or LongWait long (ETIME). It submits nothing: an enter that takes less than it is
 // offered returns before it waits, and a whole queue has to be offered.
-func (r *Ring) Wait() (int, syscall.Errno) {
-	if r.kernel != nil {
-		return r.kernel.Enter(0, 1, EnterGetEvents, r.wait)
+func (r *Ring) Wait(long bool) (int, syscall.Errno) {
+	most := &r.wait
+	if long {
+		most = &r.longWait
 	}
-	return r.waitOne()
+	if r.kernel != nil {
+		return r.kernel.Enter(0, 1, EnterGetEvents, most.d)
+	}
+	return r.waitOne(most)
+}
+
+// A span is how long an enter may wait.
+type span struct {
+	d   time.Duration
+	arg *geteventsArg // the kernel's form
 }
 
 // Events lets the kernel finish what it has ready: task work, CQEs that had no place, polled completions.

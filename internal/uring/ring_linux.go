@@ -86,7 +86,7 @@ func (r *Ring) init(c *Config, p *params) error {
 	if err := r.mapQueues(p); err != nil {
 		return setupError(err, c.Flags)
 	}
-	r.arg = r.limit(c.Wait)
+	r.wait, r.longWait = r.span(c.Wait), r.span(c.LongWait)
 	if err := r.registerEvent(c.Event); err != nil {
 		return err
 	}
@@ -99,13 +99,13 @@ func (r *Ring) init(c *Config, p *params) error {
 	return r.probe()
 }
 
-// limit is how an enter is told how long to wait.
-func (r *Ring) limit(d time.Duration) *geteventsArg {
+// span is d, and how the kernel is told of it.
+func (r *Ring) span(d time.Duration) span {
 	ts := &timespec{nsec: int64(d)}
 	r.pins.p.Pin(ts)
 	arg := &geteventsArg{ts: uint64(uintptr(unsafe.Pointer(ts)))}
 	r.pins.p.Pin(arg)
-	return arg
+	return span{d, arg}
 }
 
 // registerEvent has the kernel write to shared, or to an eventfd of the ring's own, when there are completions. The
@@ -148,7 +148,7 @@ func (r *Ring) probe() error {
 			_, errno = r.Submit()
 		}
 		if errno == 0 {
-			_, errno = r.Wait()
+			_, errno = r.Wait(false)
 		}
 		switch errno {
 		case 0, unix.EINTR, unix.ETIME, unix.EAGAIN, unix.EBUSY:
@@ -248,13 +248,13 @@ func (r *Ring) EnterBriefly(n uint32) syscall.Errno {
 	return errno
 }
 
-func (r *Ring) waitOne() (int, syscall.Errno) {
+func (r *Ring) waitOne(most *span) (int, syscall.Errno) {
 	flags := uintptr(EnterGetEvents | enterExtArg)
 	if r.Flags&SetupSQPoll != 0 && r.SQ.NeedWakeup() {
 		flags |= enterSQWakeup
 	}
 	n, _, errno := syscall.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 0, 1, flags,
-		uintptr(unsafe.Pointer(r.arg)), unsafe.Sizeof(geteventsArg{}))
+		uintptr(unsafe.Pointer(most.arg)), unsafe.Sizeof(geteventsArg{}))
 	return int(n), errno
 }
 

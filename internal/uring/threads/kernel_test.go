@@ -70,7 +70,7 @@ func reap(t *testing.T, r *uring.Ring, n int) map[uint64]int32 {
 		if len(res) == n {
 			break
 		}
-		if _, errno := r.Wait(); errno != 0 {
+		if _, errno := r.Wait(false); errno != 0 {
 			t.Fatalf("%d of %d CQEs, then %v", len(res), n, errno)
 		}
 	}
