@@ -116,6 +116,7 @@ func (r *Ring) admit(n, files uint32) error {
 		return nil
 	}
 	w := r.newOp(false)
+	w.ends = false
 	w.kind, w.bits, w.fate, w.n, w.off, w.next = kindNop, bitWaiter, 0, n, uint64(files), nil
 	gen := w.gen()
 	if t.first == nil {
@@ -126,6 +127,7 @@ func (r *Ring) admit(n, files uint32) error {
 	t.last = w
 	t.waits++
 	t.waiting.Add(1)
+	r.recall() // who waits for files only hasn't
 	r.sq.mu.Unlock()
 
 	// A place may have come free before the line was there to be seen.

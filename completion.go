@@ -104,6 +104,9 @@ func (c Completion[T]) WaitContext(ctx context.Context) (v T, err error) {
 	if ctx == nil {
 		return v, invalid("WaitContext", "nil context")
 	}
+	if ctx.Done() == nil { // it never ends
+		return c.Wait()
+	}
 	o, gen, err := c.find(true)
 	if err != nil {
 		return v, err

@@ -25,12 +25,12 @@ func (l *lane) feed(o *op) int {
 	}
 	l.sq.mu.Lock()
 	started, queued := l.sq.direct, uint64(l.k.SQ.Claimed()-l.flushed.Load())
+	has := started - l.served.Load()
 	l.sq.mu.Unlock()
 	if started == l.fed {
-		return 2 * eager // it is on no device
+		return 2 * eager // nothing for a device since
 	}
 	l.fed = started
-	has := started - l.served.Load()
 	behind := int(min(max(has-min(queued, has), few), 2*eager))
 	if l.onFeed != nil {
 		behind = l.onFeed(behind)

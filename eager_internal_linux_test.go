@@ -48,7 +48,7 @@ func TestADeviceThatHasRunDryBeginsSoon(t *testing.T) {
 // as many as it has.
 func TestALeaderFeedsADeviceBeforeItHasRunDry(t *testing.T) {
 	firstLaneOnly(t)
-	for _, c := range []struct{ has, queued, want int }{
+	for i, c := range []struct{ has, queued, want int }{
 		{0, 0, 2 * eager}, // no operation on a device
 		{0, few - 1, few},
 		{few, few - 1, few},
@@ -69,9 +69,9 @@ func TestALeaderFeedsADeviceBeforeItHasRunDry(t *testing.T) {
 		if n := r.k.SQ.Pending(); int(n) != c.queued {
 			t.Fatalf("%d are pending, not %d", n, c.queued)
 		}
-		read := &op{kind: kindRead}
+		o := &op{kind: []kind{kindRead, kindWrite, kindReadv, kindWritev}[i%4]}
 		for i, want := range []int{c.want, 2 * eager} { // the second time it was on no device
-			if got := r.feed(read); got != want {
+			if got := r.feed(o); got != want {
 				t.Errorf("%+v, %d: behind %d, not %d", c, i, got, want)
 			}
 		}

@@ -72,6 +72,7 @@ func (o *op) setForeign(r *Ring, t *target) {
 	o.bits |= bitForeign
 	if t.bounded {
 		o.bits |= bitBounded
+		o.ends = true
 	}
 	if t.lent {
 		free := r.sq.files

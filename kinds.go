@@ -37,18 +37,17 @@ var kinds = [numKinds]struct {
 	inline bool // it may end within enter, at the expense of who submits it
 	brief  bool // nothing is waited for within enter: no device, no peer, and no file that is asked whether it is ready
 	plain  bool // when it has succeeded there is nothing to do but to say so
-	ends   bool // on a file it ends by itself, though a device may take its time
 	poll   uring.OpFlags
 }{
 	kindNop:       {name: "nop", op: uring.OpNop, brief: true, plain: true, breaks: true, inline: true},
-	kindRead:      {name: "pread", op: uring.OpRead, ends: true, plain: true, counts: true, breaks: true, stores: true, inline: true, poll: uring.PollIn},
-	kindWrite:     {name: "pwrite", op: uring.OpWrite, ends: true, plain: true, counts: true, breaks: true, inline: true, poll: uring.PollOut},
-	kindReadv:     {name: "preadv", op: uring.OpReadv, ends: true, counts: true, breaks: true, stores: true, inline: true, poll: uring.PollIn},
-	kindWritev:    {name: "pwritev", op: uring.OpWritev, ends: true, counts: true, breaks: true, inline: true, poll: uring.PollOut},
-	kindFsync:     {name: "fsync", op: uring.OpFsync, ends: true, plain: true},
-	kindFdatasync: {name: "fdatasync", op: uring.OpFsync, ends: true, plain: true, opf: uring.FsyncDatasync},
-	kindSyncRange: {name: "sync_file_range", op: uring.OpSyncFileRange, ends: true, plain: true, opf: uring.SyncRange},
-	kindFallocate: {name: "fallocate", op: uring.OpFallocate, ends: true, plain: true},
+	kindRead:      {name: "pread", op: uring.OpRead, plain: true, counts: true, breaks: true, stores: true, inline: true, poll: uring.PollIn},
+	kindWrite:     {name: "pwrite", op: uring.OpWrite, plain: true, counts: true, breaks: true, inline: true, poll: uring.PollOut},
+	kindReadv:     {name: "preadv", op: uring.OpReadv, counts: true, breaks: true, stores: true, inline: true, poll: uring.PollIn},
+	kindWritev:    {name: "pwritev", op: uring.OpWritev, counts: true, breaks: true, inline: true, poll: uring.PollOut},
+	kindFsync:     {name: "fsync", op: uring.OpFsync, plain: true},
+	kindFdatasync: {name: "fdatasync", op: uring.OpFsync, plain: true, opf: uring.FsyncDatasync},
+	kindSyncRange: {name: "sync_file_range", op: uring.OpSyncFileRange, plain: true, opf: uring.SyncRange},
+	kindFallocate: {name: "fallocate", op: uring.OpFallocate, plain: true},
 	kindAccept:    {name: "accept", op: uring.OpAccept, brief: true, opf: uring.AcceptFlags, breaks: true, poll: uring.PollIn},
 	kindConnect:   {name: "connect", op: uring.OpConnect, breaks: true, poll: uring.PollOut},
 	kindSend:      {name: "send", op: uring.OpSend, brief: true, plain: true, opf: uring.MsgNoSignal, counts: true, breaks: true, poll: uring.PollOut},

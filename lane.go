@@ -70,7 +70,7 @@ type submission struct {
 	epoch   *epoch   // the current one
 	started uint64
 	direct  uint64 // those on devices
-	inline  uint64 // those that side lanes would carry
+	loose   uint64 // those that end by themselves, and neither follow others nor are followed
 	written uint64 // SQEs
 	quiet   uint64 // those without a Completion
 	instant uint64 // operations that ended without the ring

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-9c58b644/rio/internal/hook"
 	"github.com/seed-9c58b644/rio/internal/uring"
 	"golang.org/x/sys/unix"
 )
@@ -139,29 +140,40 @@ func TestSideLanesOpenForManyWhoWaitForEachOther(t *testing.T) {
 // What side lanes don't carry is no reason for them, nor is what one goroutine does.
 func TestWhoGathersWhatOnOneP(t *testing.T) {
 	firstLaneOnly(t)
-	r := openRing(t, nil)
-	f, _ := dataFile(t, r, 4096)
-	device := &handle{r: r, direct: true, bounded: true}
-	socket := &handle{r: r, socket: true}
-	buf := make([]byte, 10)
+	r, f := unsweptFile(t, 0)
+	device, err := r.OpenFile(f.Name(), os.O_RDWR|O_DIRECT, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer device.Close()
+	a, b := socketsOf(t, r)
+	buf := Aligned(4096, 0)
+	chain := func() {
+		c := r.Chain()
+		c.Nop()
+		c.Nop()
+		c.Submit()
+	}
 	for _, c := range []struct {
-		name string
-		call call
-		h    *handle
-		want uint64
+		name  string
+		start func()
+		want  uint64
 	}{
-		{"nop", call{kind: kindNop}, nil, 1},
-		{"cached read", call{kind: kindRead, buf: buf}, &f.handle, 1},
-		{"cached write", call{kind: kindWrite, buf: buf}, &f.handle, 1},
-		{"sync", call{kind: kindFsync}, &f.handle, 0},
-		{"device", call{kind: kindRead, buf: buf}, device, 0},
-		{"receive", call{kind: kindRecv, buf: buf}, socket, 0},
+		{"nop", func() { r.Nop() }, 1},
+		{"write", func() { r.WriteAt(f, buf, 0) }, 1},
+		{"with a successor", func() { r.Nop(Link); r.Nop() }, 0},
+		{"drained", func() { r.Nop(Drain) }, 0},
+		{"chain", chain, 0},
+		{"device", func() { r.WriteAt(device, buf, 0) }, 0},
+		{"message", func() { r.Recv(a, make([]byte, 1)); r.Send(b, buf[:1]) }, 0},
 	} {
-		l := &lane{ring: r, table: make([]entry, 1)}
-		l.places.init(1)
-		l.prepare(&c.call, c.h).pins.Release()
-		if l.sq.inline != c.want {
-			t.Errorf("%s: %d more that side lanes would carry", c.name, l.sq.inline)
+		loose, direct := r.sq.loose, r.sq.direct
+		c.start()
+		if got := r.sq.loose - loose - (r.sq.direct - direct); got != c.want {
+			t.Errorf("%s: %d more that side lanes would carry", c.name, got)
+		}
+		if _, err := r.Nop(Drain).Wait(); err != nil {
+			t.Error(err)
 		}
 	}
 
@@ -177,11 +189,42 @@ func TestWhoGathersWhatOnOneP(t *testing.T) {
 		{8 * crowd, uint32(crowd) - 1, false}, // one goroutine's, but for a few
 		{0, 10 * uint32(crowd), false},        // what side lanes don't carry
 	} {
-		l.sq.inline += c.ops
+		l.sq.loose += c.ops
 		l.relay.wakes += c.wakes
 		if got := s.gathers(l); got != c.want {
 			t.Errorf("%d operations, %d woken: %t", c.ops, c.wakes, got)
 		}
+	}
+	l.sq.loose += 10 * crowd
+	l.sq.direct += 10 * crowd
+	l.relay.wakes += 10 * uint32(crowd)
+	if s.gathers(l) {
+		t.Error("what is on a device counts")
+	}
+}
+
+// With one P there is nobody to share with; the day there are more is not put off by how long that was.
+func TestSideLanesOpenWhenThereAreMorePs(t *testing.T) {
+	firstLaneOnly(t)
+	r, err := newOn(&Config{Backend: IOUring}, hook.Kernel{Manual: true})
+	if err != nil {
+		t.Skip(err)
+	}
+	defer r.Close()
+	tick := func(procs int32) {
+		r.procs.Store(procs)
+		r.side.met.Store(true)
+		r.weigh()
+	}
+	for range 10 * contention {
+		tick(1)
+	}
+	if r.sides() != nil {
+		t.Error("with one P there are side lanes")
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	if tick(2); len(r.sides()) != 1 {
+		t.Errorf("with two there are %d", len(r.sides()))
 	}
 }
 

@@ -27,7 +27,8 @@ func (k *slowKernel) Enter(submit, wait, flags uint32, most time.Duration) (int,
 	return n, 0
 }
 
-// Who may have to go, or waits for what may never come, comes back soon.
+// Who may have to go, or waits for what may never come or for what comes of no CQE, comes back soon; and so does whoever would be
+// the last that could look at timers.
 func TestALeaderStaysForAsLongAsADeviceTakes(t *testing.T) {
 	firstLaneOnly(t)
 	k := &slowKernel{}
@@ -40,25 +41,52 @@ func TestALeaderStaysForAsLongAsADeviceTakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pipe, err := r.newVirtual(noFile{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.bounded, pipe.bounded = true, false
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	buf := make([]byte, 1)
+	one := make([]byte, 1)
+	two := [][]byte{one, one}
+	result := func(_ int, err error) error { return err }
+	done := func(_ struct{}, err error) error { return err }
 	for _, c := range []struct {
-		name string
-		wait func() error
-		want time.Duration
+		name  string
+		procs int32
+		wait  func() error
+		want  time.Duration
 	}{
-		{"read", func() error { _, err := r.ReadAt(f, buf, 0).Wait(); return err }, longLead},
-		{"write", func() error { _, err := r.WriteAt(f, nil, 0).Wait(); return err }, longLead},
-		{"fdatasync", func() error { _, err := r.Fdatasync(f).Wait(); return err }, longLead},
-		{"read, until a context ends", func() error { _, err := r.ReadAt(f, buf, 0).WaitContext(ctx); return err }, lead},
-		{"nop", func() error { _, err := r.Nop().Wait(); return err }, lead},
+		{"read", 2, func() error { return result(r.ReadAt(f, one, 0).Wait()) }, longLead},
+		{"write", 2, func() error { return result(r.WriteAt(f, one, 0).Wait()) }, longLead},
+		{"readv", 2, func() error { return result(r.ReadvAt(f, two, 0).Wait()) }, longLead},
+		{"writev", 2, func() error { return result(r.WritevAt(f, two, 0).Wait()) }, longLead},
+		{"fsync", 2, func() error { return done(r.Fsync(f).Wait()) }, longLead},
+		{"fdatasync", 2, func() error { return done(r.Fdatasync(f).Wait()) }, longLead},
+		{"sync_file_range", 2, func() error { return done(r.SyncFileRange(f, 0, 1).Wait()) }, longLead},
+		{"fallocate", 2, func() error { return done(r.Fallocate(f, 0, 0, 1).Wait()) }, longLead},
+		{"a context that never ends", 2, func() error { return result(r.ReadAt(f, one, 0).WaitContext(context.Background())) }, longLead},
+		{"a context", 2, func() error { return result(r.ReadAt(f, one, 0).WaitContext(ctx)) }, lead},
+		{"pipe", 2, func() error { return result(r.ReadAt(pipe, one, 0).Wait()) }, lead},
+		{"nop", 2, func() error { return done(r.Nop().Wait()) }, lead},
+		{"the only P", 1, func() error { return result(r.ReadAt(f, one, 0).Wait()) }, lead},
+		{"the last P", 2, func() error {
+			longLeaders.Add(1)
+			defer longLeaders.Add(-1)
+			return result(r.ReadAt(f, one, 0).Wait())
+		}, lead},
+		{"held back", 2, func() error {
+			r.ReadAt(pipe, make([]byte, 1), 0)
+			return result(r.ReadAt(f, one, 0, Drain).Wait())
+		}, lead},
 	} {
 		k.waited = nil
+		r.procs.Store(c.procs)
 		if err := c.wait(); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if len(k.waited) != 2 || k.waited[0] != c.want || k.waited[1] != c.want {
+		if len(k.waited) < 2 || k.waited[0] != c.want || k.waited[1] != c.want {
 			t.Errorf("%s: a leader stays for %v, not %v", c.name, k.waited, c.want)
 		}
 	}

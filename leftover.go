@@ -130,7 +130,7 @@ func (r *Ring) leftOver(c *call) (o *op, gen uint64, done bool) {
 	}
 	o = r.newOp(c.kind == kindAccept)
 	r.sq.instant++
-	o.kind, o.bits, o.fate = c.kind, 0, 0
+	o.kind, o.bits, o.fate, o.ends = c.kind, 0, 0, false
 	if c.kind == kindAccept {
 		s := in.take()
 		o.extra().conn, o.res = s.conn, -int32(s.errno)

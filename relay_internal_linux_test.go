@@ -3,6 +3,7 @@ package rio
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -212,6 +213,43 @@ func TestLeaderDoesNotStandInLineForNothing(t *testing.T) {
 	w.Write([]byte("x"))
 	if n, err := read.Wait(); n != 1 || err != nil {
 		t.Error(n, err)
+	}
+}
+
+// A leader stands where feed says, not at the end.
+func TestLeaderStandsWhereADeviceWantsHim(t *testing.T) {
+	firstLaneOnly(t)
+	notUnderRace(t)
+	r, f := unsweptFile(t, O_DIRECT)
+	asked := false
+	r.onFeed = func(int) int {
+		asked = true
+		return 2
+	}
+	all := sleepers(6)
+	for _, ch := range all {
+		r.relay.wake(ch)
+	}
+	read := r.ReadAt(f, Aligned(4096, 0), 0)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := read.Wait()
+		ended <- err
+	}()
+	until(t, "he stands in line", func() bool {
+		r.relay.mu.Lock()
+		defer r.relay.mu.Unlock()
+		return len(r.relay.line)-r.relay.head == len(all)
+	})
+	if at := slices.Index(r.relay.line[r.relay.head:], read.o.wake); at != 2 || !asked {
+		t.Errorf("he stands behind %d", at)
+	}
+	until(t, "his read has ended", func() bool {
+		r.passOn()
+		return len(ended) > 0
+	})
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

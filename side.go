@@ -23,7 +23,7 @@ type sideLanes struct {
 
 	// The sweeper's.
 	contended int
-	inline    uint64 // the first lane's, and its relay's, when it last looked
+	begun     uint64 // on the first lane, when it last looked: what side lanes would carry, and its relay's wakes
 	wakes     uint32
 }
 
@@ -40,7 +40,7 @@ const (
 )
 
 // crowd is how many operations that side lanes would carry, of goroutines that wait for each other, are work enough for more
-// than one P: from one tick to the next, and more than a device ends. Tests lower it.
+// than one P: from one tick to the next. Tests lower it.
 var crowd uint64 = 256
 
 func (s *sideLanes) init(kc uring.Config, backend Backend) {
@@ -121,24 +121,25 @@ func (r *Ring) weigh() {
 	case s.most == 0 || s.open.Load() != nil:
 	case !s.gathers(&r.lane) && !s.met.Load():
 		s.contended = max(s.contended-1, 0)
-	default:
-		if s.contended++; s.contended == contention {
-			r.widen(min(runtime.GOMAXPROCS(0)-1, s.most))
-		}
+	case s.contended < contention:
+		s.contended++
+	case r.procs.Load() > 1:
+		s.contended = 0
+		r.widen(min(runtime.GOMAXPROCS(0)-1, s.most))
 	}
 }
 
 // gathers reports whether l had much to do since it was last asked, for goroutines that wait for each other: the relay keeps
-// these on one P.
+// these on one P. It is asked once a tick.
 func (s *sideLanes) gathers(l *lane) bool {
 	l.sq.mu.Lock()
-	inline := l.sq.inline
+	begun := l.sq.loose - min(l.sq.direct, l.sq.loose)
 	l.sq.mu.Unlock()
 	l.relay.mu.Lock()
 	wakes := l.relay.wakes
 	l.relay.mu.Unlock()
-	n, woken := inline-s.inline, uint64(wakes-s.wakes)
-	s.inline, s.wakes = inline, wakes
+	n, woken := begun-min(s.begun, begun), uint64(wakes-s.wakes)
+	s.begun, s.wakes = begun, wakes
 	return n >= crowd && woken >= n/8
 }
 

@@ -92,6 +92,9 @@ func (l *lane) place(o *op, ord Ordering, alone bool) {
 		l.send(train{first: o, last: o, n: 1})
 		return
 	}
+	if o.bits&bitBounded != 0 {
+		l.sq.loose++
+	}
 	// As write does for a train: this is the usual one, and a train is not worth building for it.
 	if !o.isBrief() {
 		l.notBrief(0) // it is claimed already
@@ -142,16 +145,15 @@ func (l *lane) prepare(c *call, h *handle) *op {
 	if o == nil {
 		o = l.seekOp(loose)
 	}
-	o.kind, o.bits, o.fate, o.tries = c.kind, 0, 0, 0
+	o.kind, o.bits, o.fate, o.tries, o.ends = c.kind, 0, 0, 0, false
 	o.fd, o.addr, o.off, o.n, o.opf, o.held = -1, uring.Addr{}, 0, 0, 0, 0
 	if h != nil {
 		o.h, o.fd = h, int32(h.fd)
 		if h.bounded {
 			o.bits |= bitBounded
+			o.ends = true
 			if h.direct {
 				l.sq.direct++
-			} else if kinds[c.kind].inline {
-				l.sq.inline++
 			}
 		} else if h.socket {
 			o.fate |= fateSocket
@@ -159,7 +161,6 @@ func (l *lane) prepare(c *call, h *handle) *op {
 	}
 	if c.kind == kindNop {
 		o.bits |= bitBounded // as fill would
-		l.sq.inline++
 	} else {
 		o.fill(c)
 	}

@@ -1,19 +1,9 @@
 package rio
 
-import (
-	"context"
-	"time"
-
-	"github.com/seed-9c58b644/rio/internal/uring"
-)
+import "context"
 
 // Waiters help: who waits for an operation submits what everybody has queued, reads everybody's completions, and for a
 // moment waits in the kernel on everybody's behalf. Only then does it park, and the reaper takes over.
-
-// lead is how long a leader stays in the kernel if nothing comes: he holds his P until sysmon takes it away, and looks at his
-// context only afterwards. Who waits for something that ends by itself stays for longLead: for less than a slow disk takes he would
-// park, and be woken by way of the reaper, each time; and a timer that ends before the system's next tick has to be set.
-const lead, longLead = time.Millisecond, 5 * time.Millisecond
 
 // await returns when o, which the caller has claimed, is done; or, false, when ctx (which may be nil) has ended.
 func (l *lane) await(o *op, ctx context.Context) bool {
@@ -82,61 +72,6 @@ func (l *lane) linger(o *op, ctx context.Context) bool {
 
 // isHandedOver reports whether o's CQE has been read already, and only follow, or the witness, is still to resolve it.
 func (o *op) isHandedOver() bool { return o.state.Load()&isHanded != 0 }
-
-// lead waits in the kernel, and reads what comes, until o is done or nothing came for a while. There is one leader: two
-// wake each other up, and would pass a relay to each other. It lets others run before it submits, so that what they start goes
-// along.
-func (l *lane) lead(o *op, ctx context.Context) {
-	if l.armed.Load() {
-		l.disarm()
-	}
-	var p patience
-	for some := true; ; {
-		for some && l.shared() && !o.isDone() && (ctx == nil || ctx.Err() == nil) {
-			l.yielding.Store(true)
-			inTurn := l.scheduler.yield(l, o, l.feed(o))
-			l.yielding.Store(false)
-			l.flush()
-			l.reap()
-			if !inTurn {
-				break
-			}
-			l.passOn() // not before: while it submits nobody has to run elsewhere
-		}
-		if !o.isDone() {
-			l.takeBreak()
-		}
-		if l.heldBack.Load() {
-			l.flush() // it may be o itself
-		}
-		if o.isDone() || o.isHandedOver() || ctx != nil && ctx.Err() != nil || !l.use() {
-			break
-		}
-		enters := l.submit(l.k.SQ.Tail()) // nothing, mostly; but what another flush has only promised would wait for us
-		_, errno := l.k.Wait(kinds[o.kind].ends && ctx == nil)
-		l.unuse(enters + 1)
-		some = l.reap()
-		if errno == uring.ETIME {
-			break
-		}
-		if errno != 0 && !p.endure(l, errno) {
-			break
-		}
-	}
-	// Who parked while there was a leader has relied on it.
-	l.leaders.Store(0)
-	if !l.relay.active.Load() {
-		l.entrust()
-	}
-}
-
-// entrust has the reaper see to those who rely on somebody, if there is no leader.
-func (l *lane) entrust() {
-	if l.leaders.Load() == 0 && l.watchers.Load() > 0 {
-		l.flush() // what they have left to the last one
-		l.arm()
-	}
-}
 
 // park sleeps until o is done. Who parks switches the notification on unless there is a leader, who does it at its
 // end: of "parked is counted" and "there is no leader" one is seen first, so one of the two does it.
