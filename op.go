@@ -40,7 +40,7 @@ type op struct {
 	bits  marks
 	fate  marks // as bits, but written where the CQE is read
 	tries uint8 // how often it was started again
-	ends  bool  // it is on a file, and ends by itself; a copy of bitBounded that is never written again
+	ends  bool  // it is on a regular file or a disk, and ends by itself; unlike bits never written again
 
 	// What follows is seldom touched.
 	in    *group        // the group it is held back in; as next
