@@ -127,7 +127,7 @@ func (r *Ring) admit(n, files uint32) error {
 	t.last = w
 	t.waits++
 	t.waiting.Add(1)
-	r.recall() // who waits for files only hasn't
+	r.recall() // afford hasn't if it is only files that are too few
 	r.sq.mu.Unlock()
 
 	// A place may have come free before the line was there to be seen.

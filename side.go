@@ -34,8 +34,8 @@ var spreadLanes int
 const (
 	// maxLanes bounds memory and the work of the sweeper: more cores than that share.
 	maxLanes = 16
-	// contention is at how many more ticks of the sweeper than not somebody must have come to submit while another did,
-	// since the tick before, for there to be side lanes.
+	// contention is at how many more ticks of the sweeper than not somebody must have come to submit while another did, or many
+	// have waited for each other, since the tick before, for there to be side lanes.
 	contention = 32
 )
 
