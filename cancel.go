@@ -35,6 +35,8 @@ func (l *lane) doom(o *op, why uint64) {
 	case o.in != nil && o.in.absorbs(o): // release will, when those CQEs are there
 	case o.in != nil:
 		l.cut(o.in, o)
+	case o.fate&fateLater != 0:
+		l.finish(o, errCanceled)
 	default:
 		l.askCancel(o)
 	}

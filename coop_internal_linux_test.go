@@ -1,11 +1,13 @@
 package rio
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -253,67 +255,82 @@ func BenchmarkWorthCoopTaskrun(b *testing.B) {
 				b.Skip(err)
 			}
 			defer r.Close()
-			l, err := r.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer l.Close()
-			client := exec.Command(os.Args[0], "-test.run=^TestTheClientOfWorthCoopTaskrun$")
-			client.Env = append(os.Environ(), "RIO_TEST_ANY=1", "RIO_TEST_ECHO="+l.Addr().String(), "GOMAXPROCS=1")
-			if err := client.Start(); err != nil {
-				b.Fatal(err)
-			}
-			var conns [64]net.Conn
-			for i := range conns {
-				if conns[i], err = l.Accept(); err != nil {
-					b.Fatal(err)
-				}
-			}
-			var bufs [64][128]byte
-			worth(b, r, len(conns), func(g int) {
-				n, err := conns[g].Read(bufs[g][:])
-				if err == nil {
-					_, err = conns[g].Write(bufs[g][:n])
-				}
-				if err != nil {
-					b.Error(err)
-				}
-			})
-			b.StopTimer()
-			for _, c := range conns {
-				c.Close()
-			}
-			if err := client.Wait(); err != nil {
-				b.Error(err)
-			}
+			answer(b, r, 64)
 		})
 	}
 }
 
-// It is a part of the benchmark.
-func TestTheClientOfWorthCoopTaskrun(t *testing.T) {
+// answer has so many connections from another process, and a goroutine for each that sends back what comes: a message is an
+// operation.
+func answer(b *testing.B, r *Ring, connections int) {
+	l, err := r.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	client := exec.Command(os.Args[0], "-test.run=^TestTheClientOfAnswer$")
+	client.Env = append(os.Environ(), "RIO_TEST_ANY=1", "RIO_TEST_ECHO="+l.Addr().String(), fmt.Sprint("RIO_TEST_CONNECTIONS=", connections),
+		"GOMAXPROCS=1")
+	if err := client.Start(); err != nil {
+		b.Fatal(err)
+	}
+	conns := make([]net.Conn, connections)
+	for i := range conns {
+		if conns[i], err = l.Accept(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	bufs := make([][128]byte, connections)
+	worth(b, r, connections, func(g int) {
+		n, err := conns[g].Read(bufs[g][:])
+		if err == nil {
+			_, err = conns[g].Write(bufs[g][:n])
+		}
+		if err != nil {
+			b.Error(err)
+		}
+	})
+	b.StopTimer()
+	for _, c := range conns {
+		c.Close()
+	}
+	if err := client.Wait(); err != nil {
+		b.Error(err)
+	}
+}
+
+// It is a part of answer.
+func TestTheClientOfAnswer(t *testing.T) {
 	addr := os.Getenv("RIO_TEST_ECHO")
 	if addr == "" {
 		return
 	}
-	var all sync.WaitGroup
-	for range 64 {
+	n, _ := strconv.Atoi(os.Getenv("RIO_TEST_CONNECTIONS"))
+	files := make([]*os.File, n)
+	for i := range files {
 		c, err := net.Dial("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}
-		all.Go(func() {
-			defer c.Close()
-			var p [128]byte
-			for {
-				if _, err := c.Write(p[:]); err != nil {
-					return
-				}
-				if _, err := io.ReadFull(c, p[:]); err != nil {
-					return // the server has ended
-				}
-			}
-		})
+		if files[i], err = c.(*net.TCPConn).File(); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		files[i].Fd() // it blocks from here on
+		defer files[i].Close()
 	}
-	all.Wait()
+	var p [128]byte
+	for _, f := range files {
+		f.Write(p[:])
+	}
+	for {
+		for _, f := range files {
+			if _, err := io.ReadFull(f, p[:]); err != nil {
+				return // the server has ended
+			}
+			if _, err := f.Write(p[:]); err != nil {
+				return
+			}
+		}
+	}
 }

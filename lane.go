@@ -66,6 +66,7 @@ type submission struct {
 	pool    opPool   // ops to be used again
 	tickets uint32   // at hand; see tickets
 	backlog []train  // what found no room in the SQ
+	later   later    // what is not to be submitted all at once
 	files   []uint32 // free places in the table of registered files
 	epoch   *epoch   // the current one
 	started uint64
@@ -101,7 +102,7 @@ func (l *lane) init(r *Ring, k *uring.Ring) {
 	}
 	l.flushed.Store(k.SQ.Tail())
 	l.slowUntil.Store(k.SQ.Tail())
-	l.relay.procs = &r.procs
+	l.relay.procs, l.relay.long = &r.procs, longLine
 	l.swept.note(l)
 }
 

@@ -93,6 +93,7 @@ const (
 	fateLost                         // the ring broke while the kernel had it
 	fateSocket                       // its handle is a socket's
 	fateMisaligned                   // that is why it has failed
+	fateLater                        // it is in sq.later
 )
 
 func (o *op) gen() uint64 { return o.state.Load() >> genShift }

@@ -21,6 +21,7 @@ import (
 //	somebody is in line  =>  somebody was woken who has not passed yet
 type relay struct {
 	active atomic.Bool // somebody was woken who has not passed yet; written under mu
+	isLong atomic.Bool // longLine were in line, and half of that still are; likewise
 	mu     sync.Mutex
 	line   []chan struct{}
 	head   int // of line
@@ -30,6 +31,7 @@ type relay struct {
 	wide   int           // how many more to wake at once, because of that
 	fear   int           // how many that was the last time
 	procs  *atomic.Int32 // the Ring's
+	long   int           // longLine; 0: no line is
 }
 
 const (
@@ -40,6 +42,7 @@ const (
 	enoughSlow = 3 // in a row: interrupts make some of them slow, too
 	minWide    = 64
 	maxWide    = 1 << 14
+	longLine   = 512 // so many in line won't run before what they touch has left the processor's cache
 )
 
 // wake wakes who sleeps on ch, now or in turn. Who has been woken passes.
@@ -92,6 +95,9 @@ func (r *relay) push(ch chan struct{}, behind int) {
 		at = r.head + behind
 	}
 	r.line = slices.Insert(r.line, at, ch)
+	if len(r.line)-r.head == r.long {
+		r.isLong.Store(true)
+	}
 }
 
 // pass wakes the next; if there is none, it reports that the relay has come to its end.
@@ -121,6 +127,9 @@ func (r *relay) pass() (end bool) {
 		next = r.line[r.head]
 		r.head++
 		r.stamp()
+	}
+	if r.isLong.Load() && len(r.line)-r.head <= r.long/2 {
+		r.isLong.Store(false)
 	}
 	r.mu.Unlock()
 	for _, ch := range all {

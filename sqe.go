@@ -84,6 +84,9 @@ func (l *lane) place(o *op, ord Ordering, alone bool) {
 		l.order(o, ord)
 		return
 	}
+	if o.bits&bitQuiet != 0 && l.putOff(o) {
+		return
+	}
 	var s *uring.SQE
 	if len(l.sq.backlog) == 0 {
 		s = l.k.SQ.TryClaim()

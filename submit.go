@@ -16,9 +16,9 @@ func (l *lane) flush() {
 	}
 	enters := 0
 	for {
-		crowd := l.heldBack.Load() && l.unhold()
+		again := l.heldBack.Load() && l.unhold()
 		t := l.k.SQ.Tail()
-		if t == l.flushed.Load() && !crowd || l.ring.broken() != nil {
+		if t == l.flushed.Load() && !again || l.ring.broken() != nil {
 			break
 		}
 		l.flushed.Store(t)
@@ -40,7 +40,7 @@ func (l *lane) flush() {
 				enters += l.insist(t, errno)
 			}
 		}
-		if !crowd {
+		if !again {
 			break
 		}
 	}
@@ -51,9 +51,9 @@ func (l *lane) flush() {
 	}
 }
 
-// unhold publishes what is held back for a successor that has not come, and what found no room. It reports whether
-// some of that still doesn't.
-func (l *lane) unhold() (crowd bool) {
+// unhold publishes what is held back for a successor that has not come, what found no room, and some of what was put off. It
+// reports whether to do so again after an enter.
+func (l *lane) unhold() (again bool) {
 	l.lock()
 	defer l.unlock()
 	l.heldBack.Store(false)
@@ -70,12 +70,13 @@ func (l *lane) unhold() (crowd bool) {
 		n++
 	}
 	l.sq.backlog = append(l.sq.backlog[:0], l.sq.backlog[n:]...)
-	crowd = len(l.sq.backlog) > 0
+	again = l.putOn()
+	crowd := len(l.sq.backlog) > 0
 	l.crowded.Store(crowd)
-	if crowd {
+	if crowd || l.sq.later.any() {
 		l.heldBack.Store(true)
 	}
-	return crowd
+	return again || crowd
 }
 
 // submit enters the kernel until it has taken everything up to tail, and returns how often. The caller uses the ring.

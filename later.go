@@ -1,0 +1,71 @@
+package rio
+
+import "slices"
+
+// Where many goroutines have been woken and have not run yet, a receive that is submitted now is done long before its reader's
+// turn comes. By then the socket, the buffer and the goroutine have left the processor's cache; the answer needs the socket once
+// more. So a Conn's receives are put off, in their order, and each flush submits a portion of them, and the next if too few
+// of these found something to receive: their readers run next.
+//
+// What is put off is in the table, as all that was started, and may be cancelled. Each flush takes some of it off, every other one
+// even if there is much to be read; heldBack keeps the sweeper awake, who flushes if nobody else does.
+type later struct {
+	line    []uint64 // user_data: who has been cancelled meanwhile is found no more
+	head    int      // of line
+	skipped bool     // the last flush has left it alone
+}
+
+// portion is how many are submitted at a time.
+const portion = 64
+
+func (q *later) any() bool { return len(q.line) > 0 }
+
+func (q *later) push(data uint64) {
+	if len(q.line) == cap(q.line) && q.head >= len(q.line)/2 {
+		q.line = slices.Delete(q.line, 0, q.head)
+		q.head = 0
+	}
+	q.line = append(q.line, data)
+}
+
+func (q *later) pop() (data uint64) {
+	data = q.line[q.head]
+	if q.head++; q.head == len(q.line) {
+		q.line, q.head = q.line[:0], 0
+	}
+	return data
+}
+
+// putOff puts o off if it is a receive, and has to be. With several Ps what a Conn waits for is not in the ring, mostly. Under sq.mu.
+func (l *lane) putOff(o *op) bool {
+	if o.kind != kindRecv || !l.sq.later.any() && !l.relay.isLong.Load() || l.ring.procs.Load() > 1 {
+		return false
+	}
+	l.cq.mu.Lock()
+	o.fate |= fateLater
+	l.cqUnlock()
+	l.sq.later.push(o.data)
+	l.heldBack.Store(true)
+	return true
+}
+
+// putOn publishes a portion. It reports whether to do so again after an enter. Under both locks.
+func (l *lane) putOn() (again bool) {
+	q := &l.sq.later
+	if !q.any() {
+		return false
+	}
+	if !q.skipped && l.k.CQ.Ready() >= portion {
+		q.skipped = true
+		return false
+	}
+	q.skipped = false
+	for n := 0; n < portion && q.any() && l.k.SQ.Has(1); {
+		if o := l.find(q.pop()); o != nil {
+			o.fate &^= fateLater
+			l.write(train{first: o, last: o, n: 1})
+			n++
+		}
+	}
+	return q.any() && l.k.CQ.Ready() < portion
+}
