@@ -130,6 +130,7 @@ func (l *lane) lose(err error, errno syscall.Errno) {
 	if l.sq.refusal == nil {
 		l.sq.refusal = err
 	}
+	l.sq.later.drop(l, -int32(errno))
 	for i := range l.table {
 		o := l.table[i].op
 		if o == nil || o.fate&fateLost != 0 || o.state.Load()&isHanded != 0 {

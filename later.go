@@ -4,15 +4,14 @@ import "slices"
 
 // Where many goroutines have been woken and have not run yet, a receive that is submitted now is done long before its reader's
 // turn comes. By then the socket, the buffer and the goroutine have left the processor's cache; the answer needs the socket once
-// more. So a Conn's receives are put off, in their order, and each flush submits a portion of them, and the next if too few
-// of these found something to receive: their readers run next.
+// more. So a Conn's receives are put off, in their order, and each flush submits a portion of them, and the next while there are
+// few completions to be read: as many readers run next.
 //
-// What is put off is in the table, as all that was started, and may be cancelled. Each flush takes some of it off, every other one
-// even if there is much to be read; heldBack keeps the sweeper awake, who flushes if nobody else does.
+// What is put off is in the table, as all that was started, and may be cancelled: the kernel never hears of it then. heldBack
+// keeps the sweeper awake, who flushes if nobody else does.
 type later struct {
-	line    []uint64 // user_data: who has been cancelled meanwhile is found no more
-	head    int      // of line
-	skipped bool     // the last flush has left it alone
+	line []uint64 // user_data: who has been cancelled meanwhile is found no more
+	head int      // of line
 }
 
 // portion is how many are submitted at a time.
@@ -36,9 +35,10 @@ func (q *later) pop() (data uint64) {
 	return data
 }
 
-// putOff puts o off if it is a receive, and has to be. With several Ps what a Conn waits for is not in the ring, mostly. Under sq.mu.
+// putOff puts o off if it is a receive, and has to be. With several Ps what a Conn waits for is not in the ring, mostly; where
+// the kernel's side isn't done within enter nothing says how many were enough. Under sq.mu.
 func (l *lane) putOff(o *op) bool {
-	if o.kind != kindRecv || !l.sq.later.any() && !l.relay.isLong.Load() || l.ring.procs.Load() > 1 {
+	if o.kind != kindRecv || !l.sq.later.any() && !l.relay.isLong.Load() || l.ring.procs.Load() > 1 || !l.k.Plain() {
 		return false
 	}
 	l.cq.mu.Lock()
@@ -49,23 +49,38 @@ func (l *lane) putOff(o *op) bool {
 	return true
 }
 
-// putOn publishes a portion. It reports whether to do so again after an enter. Under both locks.
-func (l *lane) putOn() (again bool) {
+// putOn publishes a portion, or nothing if it is not the first that a flush does so for and there is enough to be read. It reports
+// whether to do so again after an enter. Under both locks.
+func (l *lane) putOn(first bool) (again bool) {
 	q := &l.sq.later
-	if !q.any() {
+	if !first && l.k.CQ.Ready() >= portion || len(l.sq.backlog) > 0 {
 		return false
 	}
-	if !q.skipped && l.k.CQ.Ready() >= portion {
-		q.skipped = true
-		return false
-	}
-	q.skipped = false
-	for n := 0; n < portion && q.any() && l.k.SQ.Has(1); {
+	n := 0
+	for n < portion && q.any() && l.k.SQ.Has(1) {
 		if o := l.find(q.pop()); o != nil {
 			o.fate &^= fateLater
 			l.write(train{first: o, last: o, n: 1})
 			n++
 		}
 	}
-	return q.any() && l.k.CQ.Ready() < portion
+	return n > 0 && q.any()
+}
+
+// putsOff reports whether anything is put off.
+func (l *lane) putsOff() bool {
+	l.sq.mu.Lock()
+	defer l.sq.mu.Unlock()
+	return l.sq.later.any()
+}
+
+// drop ends all that is put off: the ring has broken, and the kernel has nothing of it. Under both locks.
+func (q *later) drop(l *lane, res int32) {
+	for q.any() {
+		if o := l.find(q.pop()); o != nil {
+			l.letGo(o)
+			o.fate = fateLost
+			l.tell(o, res)
+		}
+	}
 }

@@ -21,17 +21,12 @@ func ringWithLongLine(t *testing.T, n int) (r *Ring, conns []*Conn, peers []int)
 	firstLaneOnly(t)
 	withProcs(t, 1)
 	r = openRing(t, nil)
-	conns, peers = pairs(t, r, n)
-	r.relay.isLong.Store(true)
-	return r, conns, peers
-}
-
-// endsWithinEnter skips t where what could be received at once may be received later.
-func endsWithinEnter(t *testing.T, r *Ring) {
-	t.Helper()
 	if !r.k.Plain() {
 		t.Skip("this is not io_uring")
 	}
+	conns, peers = pairs(t, r, n)
+	r.relay.isLong.Store(true)
+	return r, conns, peers
 }
 
 // pairs are so many Conns, and their peers' descriptors.
@@ -114,7 +109,6 @@ func TestAFlushSubmitsAFewOfThePutOff(t *testing.T) {
 	var took []uint32
 	for range 50 { // the sweeper may come between, and submit more
 		r, conns, peers := ringWithLongLine(t, many)
-		endsWithinEnter(t, r)
 		say(t, peers)
 		started := receives(t, conns)
 		off, before := r.putOffs()
@@ -205,6 +199,26 @@ func TestNothingIsPutOffWithSeveralPs(t *testing.T) {
 	}
 }
 
+// Nor where a thread of the kernel's submits: what it has done so far says nothing of what a flush has given it.
+func TestNothingIsPutOffWithSQPoll(t *testing.T) {
+	notUnderRace(t)
+	firstLaneOnly(t)
+	withProcs(t, 1)
+	r, err := New(&Config{SQPoll: true})
+	if err != nil {
+		t.Skip(err)
+	}
+	defer r.Close()
+	conns, peers := pairs(t, r, 1)
+	r.relay.isLong.Store(true)
+	started := receives(t, conns)
+	if len(r.sq.later.line) != 0 {
+		t.Error("it was put off")
+	}
+	say(t, peers)
+	answered(t, started)
+}
+
 // Nor is what others wait for, or has a ticket: only Conn's own receives come in thousands.
 func TestOnlyConnsReceivesArePutOff(t *testing.T) {
 	r, conns, peers := ringWithLongLine(t, 1)
@@ -267,31 +281,51 @@ func TestWhatIsPutOffCanBeCancelled(t *testing.T) {
 	t.Error("never put off when it was cancelled")
 }
 
-// Deadlines and Close find a Read wherever it is.
+// Deadlines and Close end a Read that is put off: it never reaches the kernel.
 func TestReadsThatArePutOffEnd(t *testing.T) {
-	r, conns, _ := ringWithLongLine(t, 3*portion)
-	var all sync.WaitGroup
-	for i, c := range conns {
-		all.Go(func() {
+	r, conns, _ := ringWithLongLine(t, 2)
+	for want, end := range map[error]func(c *Conn){
+		os.ErrDeadlineExceeded: func(c *Conn) { c.SetReadDeadline(time.Now().Add(time.Millisecond)) },
+		net.ErrClosed:          func(c *Conn) { c.Close() },
+	} {
+		c := conns[0]
+		conns = conns[1:]
+		until(t, "nobody uses the kernel's ring", r.useAlone) // nor does anybody from here on: those who submit wait
+		r.relay.isLong.Store(true)
+		_, before := r.putOffs()
+		read := make(chan error)
+		go func() {
 			_, err := c.Read(make([]byte, 1))
-			want := map[int]error{0: os.ErrDeadlineExceeded, 1: net.ErrClosed, 2: ErrClosed}[i%3]
-			if !errors.Is(err, want) {
-				t.Errorf("%v, not %v", err, want)
-			}
-		})
-	}
-	for i, c := range conns {
-		switch i % 3 {
-		case 0:
-			c.SetReadDeadline(time.Now().Add(time.Duration(i) * 10 * time.Microsecond))
-		case 1:
-			until(t, "it reads", func() bool { return c.refs.Load() > 0 })
-			c.Close()
+			read <- err
+		}()
+		until(t, "it is put off", func() bool { off, _ := r.putOffs(); return off == 1 })
+		ended := make(chan bool)
+		go func() {
+			end(c)
+			close(ended)
+		}()
+		until(t, "it has ended", func() bool { return r.quiet() == 0 })
+		_, after := r.putOffs()
+		r.unuseAlone(0)
+		if err := <-read; !errors.Is(err, want) || after != before {
+			t.Errorf("%v, not %v; %d SQEs", err, want, after-before)
 		}
+		<-ended
 	}
-	until(t, "only those that Close ends are left", func() bool { return int(r.quiet()) == len(conns)/3 })
-	r.Close()
-	all.Wait()
+}
+
+// What SubmitAll promises is true of what is put off, too.
+func TestSubmitAllSubmitsWhatIsPutOff(t *testing.T) {
+	r, conns, peers := ringWithLongLine(t, 5*portion)
+	say(t, peers)
+	started := receives(t, conns)
+	if err := r.SubmitAll(); err != nil {
+		t.Error(err)
+	}
+	if off, _ := r.putOffs(); off != 0 {
+		t.Errorf("%d are still put off", off)
+	}
+	answered(t, started)
 }
 
 // quiet is how many operations without a Completion are in flight.
@@ -304,7 +338,6 @@ func (r *Ring) quiet() uint64 {
 // Close ends what is put off.
 func TestCloseEndsWhatIsPutOff(t *testing.T) {
 	r, conns, peers := ringWithLongLine(t, 4*portion)
-	endsWithinEnter(t, r)
 	say(t, peers)
 	started := receives(t, conns)
 	within(t, "Close", func() { r.Close() })
@@ -317,14 +350,23 @@ func TestBrokenRingEndsWhatIsPutOff(t *testing.T) {
 	firstLaneOnly(t)
 	withProcs(t, 1)
 	r, breakIt := breakable(t, nil)
+	if !r.k.Plain() {
+		t.Skip("this is not io_uring")
+	}
 	conns, peers := pairs(t, r, 4*portion)
 	say(t, peers)
 	r.relay.isLong.Store(true)
 	started := receives(t, conns)
 	breakIt()
 	r.flush()
+	until(t, "it is known", func() bool { return r.broken() != nil })
+	_, before := r.putOffs()
+	r.flush()
+	if off, after := r.putOffs(); off != 0 || after != before {
+		t.Errorf("%d are still put off, %d have become SQEs", off, after-before)
+	}
 	within(t, "Close", func() { r.Close() })
-	endedWith(t, started, refusal)
+	endedWith(t, started, r.broken())
 }
 
 // endedWith fails unless a portion of started have ended with err, and the others, if any, with what they were to receive.

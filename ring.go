@@ -113,7 +113,9 @@ func (r *Ring) SubmitAll() error {
 		return err
 	}
 	for l := range r.lanes() {
-		l.flush()
+		for l.flush(); l.putsOff(); l.flush() {
+			l.reap()
+		}
 		if l.use() {
 			l.unuse(l.submit(l.k.SQ.Tail()))
 		}

@@ -86,9 +86,9 @@ func (l *lane) stand(o *op, behind int) bool {
 
 // timed lets whatever is runnable run, and looks at the clock, which costs as much as the rest.
 func (s *scheduler) timed(l *lane) {
-	before, began := l.writtenSQEs(), time.Now()
+	before, began := l.queuedSQEs(), time.Now()
 	runtime.Gosched()
-	took, queued := time.Since(began), l.writtenSQEs()-before
+	took, queued := time.Since(began), l.queuedSQEs()-before
 	if took > patient && took/time.Duration(queued+1) > stranger {
 		s.slowly()
 	} else {
@@ -131,11 +131,11 @@ func (l *lane) mindOthers() {
 // takeBreak lets others run if it is time to.
 func (l *lane) takeBreak() { l.scheduler.breaks.look(l.ring) }
 
-// writtenSQEs is how many operations have reached the queue so far.
-func (l *lane) writtenSQEs() uint64 {
+// queuedSQEs is how many operations have reached the queue so far, or are put off.
+func (l *lane) queuedSQEs() uint64 {
 	l.sq.mu.Lock()
 	defer l.sq.mu.Unlock()
-	return l.sq.written
+	return l.sq.written + uint64(len(l.sq.later.line)-l.sq.later.head)
 }
 
 // breaks are when others are let run though that gains nothing: after a slice, and later if it takes long. Somebody who goes from

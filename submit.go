@@ -7,7 +7,7 @@ import (
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
-// flush hands everything to the kernel that was started so far. What another flush is about to submit counts as
+// flush hands everything to the kernel that was started so far, but for some of what is put off. What another flush is about to submit counts as
 // submitted: it makes its system call before it does anything else.
 func (l *lane) flush() {
 	alone := l.mayBeBrief() && l.useAlone()
@@ -15,8 +15,8 @@ func (l *lane) flush() {
 		return
 	}
 	enters := 0
-	for {
-		again := l.heldBack.Load() && l.unhold()
+	for first := true; ; first = false {
+		again := l.heldBack.Load() && l.unhold(first)
 		t := l.k.SQ.Tail()
 		if t == l.flushed.Load() && !again || l.ring.broken() != nil {
 			break
@@ -52,8 +52,8 @@ func (l *lane) flush() {
 }
 
 // unhold publishes what is held back for a successor that has not come, what found no room, and some of what was put off. It
-// reports whether to do so again after an enter.
-func (l *lane) unhold() (again bool) {
+// reports whether to do so again after an enter; first, whether it hasn't been asked that before in this flush.
+func (l *lane) unhold(first bool) (again bool) {
 	l.lock()
 	defer l.unlock()
 	l.heldBack.Store(false)
@@ -70,7 +70,7 @@ func (l *lane) unhold() (again bool) {
 		n++
 	}
 	l.sq.backlog = append(l.sq.backlog[:0], l.sq.backlog[n:]...)
-	again = l.putOn()
+	again = l.putOn(first)
 	crowd := len(l.sq.backlog) > 0
 	l.crowded.Store(crowd)
 	if crowd || l.sq.later.any() {
