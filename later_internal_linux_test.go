@@ -442,6 +442,10 @@ type (
 // hundred there is no difference.
 func BenchmarkWorthPuttingOff(b *testing.B) {
 	canCoop(b)
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Cur < 5000 {
+		b.Skip("too few descriptors: ", files.Cur, err)
+	}
 	for _, connections := range []int{100, 4000} {
 		for _, with := range []string{"with", "without"} {
 			b.Run(fmt.Sprintf("%s/%d", with, connections), func(b *testing.B) {
