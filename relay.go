@@ -2,6 +2,7 @@ package rio
 
 import (
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,10 @@ import (
 // the operations they start next, stay on one thread for as long as each runs for a moment only: many submissions become
 // one, and no completion has to be carried to another CPU. If all were woken at once, idle Ps would take half of them.
 //
+// With one P that would go on for as long as the line doesn't end, and nobody else run who has been let wait: the runtime takes all
+// of them for one goroutine that goes on, and looks at its other queue between goroutines only. So after a turn who is to wake
+// the next lets others run first.
+//
 // Where one of them runs for longer, the next must not wait for that: then they are woken all at once, for a while, unless there
 // is no other P to run on.
 //
@@ -27,6 +32,7 @@ type relay struct {
 	head   int // of line
 	wakes  uint32
 	woken  time.Time     // when the one who is to pass was, if that is looked at; zero otherwise
+	began  time.Time     // a turn of all of them; zero: not known yet
 	slow   int           // how many in a row have taken long
 	wide   int           // how many more to wake at once, because of that
 	fear   int           // how many that was the last time
@@ -35,6 +41,8 @@ type relay struct {
 }
 
 const (
+	// turn is how long all may run, as long as the runtime lets a goroutine.
+	turn = 10 * time.Millisecond
 	// brief is how long it may take from one to the next: longer than an operation takes to be started.
 	brief = 5 * time.Microsecond
 	// timedWake is how many are woken for each whose time is taken.
@@ -104,9 +112,12 @@ func (r *relay) push(ch chan struct{}, behind int) {
 func (r *relay) pass() (end bool) {
 	r.mu.Lock()
 	var all []chan struct{}
+	over := false
 	if !r.woken.IsZero() {
+		now := time.Now()
+		over = r.turnIsOver(now)
 		switch {
-		case time.Since(r.woken) <= brief || r.procs.Load() == 1:
+		case now.Sub(r.woken) <= brief || r.procs.Load() == 1:
 			r.slow, r.fear = 0, 0
 		case r.slow < enoughSlow-1:
 			r.slow++
@@ -119,9 +130,14 @@ func (r *relay) pass() (end bool) {
 		}
 		r.woken = time.Time{}
 	}
+	if over && r.head < len(r.line) {
+		r.mu.Unlock()
+		runtime.Gosched() // nobody else passes meanwhile
+		r.mu.Lock()
+	}
 	var next chan struct{}
 	if r.head == len(r.line) {
-		r.line, r.head = r.line[:0], 0
+		r.line, r.head, r.began = r.line[:0], 0, time.Time{}
 		r.active.Store(false)
 	} else {
 		next = r.line[r.head]
@@ -139,6 +155,19 @@ func (r *relay) pass() (end bool) {
 		next <- struct{}{}
 	}
 	return next == nil
+}
+
+// turnIsOver reports whether it is time to let others run; then the next turn begins. Under mu.
+func (r *relay) turnIsOver(now time.Time) bool {
+	switch {
+	case r.procs.Load() > 1:
+	case r.began.IsZero():
+		r.began = now
+	case now.Sub(r.began) > turn:
+		r.began = time.Time{}
+		return true
+	}
+	return false
 }
 
 // stamp takes the time of one in so many. Under mu.

@@ -3,6 +3,7 @@ package rio
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -111,6 +112,61 @@ func TestLineOfARelayIsJoinedInTheMiddle(t *testing.T) {
 	if n := cap(r.line); n > 64 {
 		t.Errorf("the line has room for %d", n)
 	}
+}
+
+// With one P who is to wake the next lets others run first, once in a turn. With several these find a P.
+func TestRelayLetsOthersRun(t *testing.T) {
+	notUnderRace(t)
+	withProcs(t, 1)
+	for n, want := range map[int32]bool{1: true, 2: false} {
+		r := relay{procs: procs(n)}
+		all := sleepers(4)
+		for _, ch := range all {
+			r.wake(ch)
+		}
+		for _, late := range []bool{false, true, false} { // the first begins a turn, as does the third
+			ran := false
+			go func() { ran = true }()
+			r.woken = time.Now()
+			if late {
+				r.began = r.woken.Add(-turn - time.Millisecond)
+			}
+			if r.pass(); ran != (want && late) {
+				t.Errorf("%d Ps: late: %v, others have run: %v", n, late, ran)
+			}
+			runtime.Gosched()
+		}
+	}
+}
+
+// Whoever has let others run comes to his turn, though hundreds of goroutines keep a ring and the one P busy.
+func TestNobodyStarvesBesideABusyRing(t *testing.T) {
+	notUnderRace(t)
+	withProcs(t, 1)
+	r := openRing(t, nil)
+	var all sync.WaitGroup
+	var left atomic.Int32
+	var enough atomic.Bool
+	left.Store(300)
+	for range left.Load() {
+		all.Go(func() {
+			defer left.Add(-1)
+			for i := 0; i < 10000 && !enough.Load(); i++ {
+				if _, err := r.Nop().Wait(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 10 {
+		runtime.Gosched()
+		if left.Load() < 300 {
+			t.Error("first they had to end")
+			break
+		}
+	}
+	enough.Store(true)
+	all.Wait()
 }
 
 // One that runs for long holds up those behind it, until that is seen; once may be the machine's fault.
