@@ -12,6 +12,8 @@ import "slices"
 type later struct {
 	line []uint64 // user_data: who has been cancelled meanwhile is found no more
 	head int      // of line
+
+	pushed uint64 // how many were, so far
 }
 
 // portion is how many are submitted at a time.
@@ -25,6 +27,7 @@ func (q *later) push(data uint64) {
 		q.head = 0
 	}
 	q.line = append(q.line, data)
+	q.pushed++
 }
 
 func (q *later) pop() (data uint64) {

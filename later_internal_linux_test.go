@@ -314,6 +314,21 @@ func TestReadsThatArePutOffEnd(t *testing.T) {
 	}
 }
 
+// What was put off and is cancelled was queued none the less: the count goes up only.
+func TestWhatIsPutOffCounts(t *testing.T) {
+	r, conns, _ := ringWithLongLine(t, 1)
+	before := r.queuedSQEs()
+	o := receives(t, conns)[0]
+	queued := r.queuedSQEs()
+	r.cancel(o.op, o.gen, 0)
+	if _, err := o.result(); !errors.Is(err, syscall.ECANCELED) {
+		t.Error(err)
+	}
+	if after := r.queuedSQEs(); queued <= before || after < queued {
+		t.Errorf("%d, %d, %d", before, queued, after)
+	}
+}
+
 // What SubmitAll promises is true of what is put off, too.
 func TestSubmitAllSubmitsWhatIsPutOff(t *testing.T) {
 	r, conns, peers := ringWithLongLine(t, 5*portion)

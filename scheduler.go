@@ -131,11 +131,11 @@ func (l *lane) mindOthers() {
 // takeBreak lets others run if it is time to.
 func (l *lane) takeBreak() { l.scheduler.breaks.look(l.ring) }
 
-// queuedSQEs is how many operations have reached the queue so far, or are put off.
+// queuedSQEs grows with each operation that reaches the queue, or is put off.
 func (l *lane) queuedSQEs() uint64 {
 	l.sq.mu.Lock()
 	defer l.sq.mu.Unlock()
-	return l.sq.written + uint64(len(l.sq.later.line)-l.sq.later.head)
+	return l.sq.written + l.sq.later.pushed
 }
 
 // breaks are when others are let run though that gains nothing: after a slice, and later if it takes long. Somebody who goes from

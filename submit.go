@@ -7,8 +7,8 @@ import (
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
-// flush hands everything to the kernel that was started so far, but for some of what is put off. What another flush is about to submit counts as
-// submitted: it makes its system call before it does anything else.
+// flush hands everything to the kernel that was started so far, but for some of what is put off. What another flush is about to
+// submit counts as submitted: it makes its system call before it does anything else.
 func (l *lane) flush() {
 	alone := l.mayBeBrief() && l.useAlone()
 	if !alone && !l.use() {
