@@ -118,23 +118,31 @@ func TestLineOfARelayIsJoinedInTheMiddle(t *testing.T) {
 func TestRelayLetsOthersRun(t *testing.T) {
 	notUnderRace(t)
 	withProcs(t, 1)
-	for n, want := range map[int32]bool{1: true, 2: false} {
-		r := relay{procs: procs(n)}
-		all := sleepers(4)
-		for _, ch := range all {
-			r.wake(ch)
-		}
-		for _, late := range []bool{false, true, false} { // the first begins a turn, as does the third
+	for _, c := range []struct {
+		procs   int32
+		into    time.Duration // the turn
+		letsRun bool
+	}{{1, 0, false}, {1, turn + time.Millisecond, true}, {2, turn + time.Millisecond, false}} {
+		did := 0
+		const times = 20 // now and then the runtime has others run, or not just these
+		for range times {
+			r := relay{procs: procs(c.procs)}
+			for _, ch := range sleepers(2) {
+				r.wake(ch)
+			}
 			ran := false
 			go func() { ran = true }()
 			r.woken = time.Now()
-			if late {
-				r.began = r.woken.Add(-turn - time.Millisecond)
+			r.began = r.woken.Add(-c.into)
+			if r.pass(); ran {
+				did++
 			}
-			if r.pass(); ran != (want && late) {
-				t.Errorf("%d Ps: late: %v, others have run: %v", n, late, ran)
+			for !ran {
+				runtime.Gosched()
 			}
-			runtime.Gosched()
+		}
+		if did > times/2 != c.letsRun {
+			t.Errorf("%d Ps, %v into a turn: others have run %d times of %d", c.procs, c.into, did, times)
 		}
 	}
 }
