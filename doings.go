@@ -21,6 +21,8 @@ const (
 	isLast          // the loop ends: what the socket doesn't take at once is not sent
 	isMarked        // in todo
 	isHeldUp        // too much is unsent
+	isWatched       // in the lookout's list
+	isHeard         // since the lookout came by
 )
 
 // mark has c advanced.

@@ -30,6 +30,7 @@ type inbox struct {
 	loops   int    // that have begun and are not over
 	singles int    // what they have in flight besides
 	starved bool   // the last request has found no buffer
+	unsure  bool   // the request has brought something, and may have missed the end behind it
 	waiters []*op  // woken when something comes, and when the request ends
 	reader  op     // the waiter of who has the turn
 }
@@ -78,6 +79,7 @@ func (l *lane) shot(o *op, c *uring.CQE) bool {
 	if !c.More() {
 		return false
 	}
+	in.unsure = o.kind == kindReceives
 	o.tries = 0
 	in.wake()
 	return true
@@ -107,7 +109,7 @@ func (in *inbox) end(o *op, res int32) {
 }
 
 func (in *inbox) disarmed() {
-	in.armed, in.req = false, nil
+	in.armed, in.unsure, in.req = false, false, nil
 	in.ended++
 	in.wake()
 }

@@ -29,6 +29,11 @@ func (d *half) arrived(h *handle) (in *inbox, err error) {
 			return nil, nil
 		case in.any():
 			return in, nil
+		case in.unsure:
+			in.unsure = false
+			l.cqUnlock()
+			in.look(h, &in.reader)
+			continue
 		}
 		w := &in.reader
 		gen := in.expect(w)

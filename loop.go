@@ -31,6 +31,7 @@ type loop struct {
 	others   int // for so many rounds, other goroutines are likely to have something for it
 	inFlight int // requests whose last CQE is to come
 	intake   intake
+	lookout  lookout
 	ending   bool
 	wakeOff  bool // nobody will wake it any more
 	wrecked  bool // the kernel may still use what it was given
@@ -82,22 +83,6 @@ func (l *loop) run(ready chan<- error, start <-chan bool) {
 	l.close()
 }
 
-// exiting reports whether the deferred call that asks was made by runtime.Goexit, and not by a panic, which is to end the
-// process in its own words.
-func exiting() bool {
-	pcs := make([]uintptr, 32)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
-	for {
-		f, more := frames.Next()
-		if f.Function == "runtime.Goexit" {
-			return true
-		}
-		if !more {
-			return false
-		}
-	}
-}
-
 func (l *loop) open() (err error) {
 	on := l.v.l.r.loopKernel
 	plain := plainLoops.Load() || on != nil
@@ -111,6 +96,7 @@ func (l *loop) open() (err error) {
 		l.bufs, _ = l.k.Buffers(bufferGroup, loopBuffers, loopBuffer) // without them it goes on, too
 	}
 	l.intake.init(l, plain)
+	l.lookout.init(&l.intake.pins)
 	return nil
 }
 
@@ -172,6 +158,7 @@ func (l *loop) awake() {
 func (l *loop) end() {
 	l.ending = true
 	l.intake.stop()
+	l.stopLookout()
 	for _, s := range l.seats.all {
 		if c := s.c; c != nil {
 			c.has |= isLast

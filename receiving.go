@@ -36,11 +36,14 @@ func (l *loop) receive(c *Stream, asked wishes, unsent int) {
 
 // received is called for each CQE of a recv.
 func (l *loop) received(c *Stream, e *uring.CQE) {
-	if !e.More() {
+	id, provided := e.Buffer()
+	switch {
+	case !e.More():
 		c.has &^= isReceiving
 		l.mark(c)
+	case provided:
+		l.watch(c)
 	}
-	id, provided := e.Buffer()
 	if e.Res > 0 {
 		var p []byte
 		if provided {

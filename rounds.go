@@ -153,6 +153,8 @@ func (l *loop) reap() {
 			l.intake.accepted(&e)
 		case doesTimer, doesPoll:
 			l.intake.again(does)
+		case doesLook:
+			l.look()
 		case doesWake:
 			if !l.wakeOff {
 				l.others = loopOthers
@@ -175,6 +177,7 @@ const (
 	doesWake
 	doesTimer
 	doesPoll
+	doesLook
 	doesShift = 60
 )
 

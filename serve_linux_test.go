@@ -63,10 +63,15 @@ type served struct {
 // serve begins to serve. When the test ends each connection must have been told so.
 func serve(t *testing.T, h handler, s rio.Server) *served {
 	t.Helper()
+	return serveOn(t, "tcp", h, s)
+}
+
+func serveOn(t *testing.T, network string, h handler, s rio.Server) *served {
+	t.Helper()
 	v := &served{ring: newRing(t, nil)}
 	h.served = v
 	var err error
-	if v.l, err = v.ring.Listen("tcp", "127.0.0.1:0"); err != nil {
+	if v.l, err = v.ring.Listen(network, loopback(t, network)); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -50,6 +50,11 @@ func (t *taker) next(ctx context.Context) (s shot, o *op, err error) {
 				uring.RaceJoin() // what the peer did before it sent is seen, as with package net
 			}
 			return s, nil, nil
+		case in.armed && in.unsure:
+			in.unsure = false
+			l.cqUnlock()
+			in.look(t.h, &t.w)
+			continue
 		case in.armed:
 			in.expect(&t.w)
 			l.cqUnlock()

@@ -1,6 +1,9 @@
 package rio
 
-import "sync"
+import (
+	"runtime"
+	"sync"
+)
 
 // wreck is the end of a loop whose ring the kernel refuses to serve: its memory stays, for the kernel may have some of it.
 func (l *loop) wreck(err error) {
@@ -27,4 +30,20 @@ func (l *loop) wreck(err error) {
 var brokenLoops struct {
 	mu  sync.Mutex
 	all []*loop
+}
+
+// exiting reports whether the deferred call that asks was made by runtime.Goexit, and not by a panic, which is to end the
+// process in its own words.
+func exiting() bool {
+	pcs := make([]uintptr, 32)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	for {
+		f, more := frames.Next()
+		if f.Function == "runtime.Goexit" {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
 }

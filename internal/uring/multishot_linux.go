@@ -30,5 +30,12 @@ func Pollable(fd int) *os.File {
 	return os.NewFile(uintptr(fd), "")
 }
 
+// Ended reports whether nothing will ever arrive at the socket fd but what is there (POLLRDHUP).
+func Ended(fd int) bool {
+	p := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+	n, _ := unix.Poll(p[:], 0)
+	return n > 0 && p[0].Revents&(unix.POLLRDHUP|unix.POLLHUP) != 0
+}
+
 // SetBlocking clears O_NONBLOCK: an older ring takes a descriptor at its word.
 func SetBlocking(fd int) error { return unix.SetNonblock(fd, false) }

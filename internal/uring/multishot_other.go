@@ -11,4 +11,5 @@ import (
 func (r *Ring) Provide(uint16, int, int) (*Buffers, error) { return nil, errors.ErrUnsupported }
 func (r *Ring) Withdraw(*Buffers) syscall.Errno            { return syscall.ENOSYS }
 func Pollable(fd int) *os.File                             { return os.NewFile(uintptr(fd), "") }
+func Ended(int) bool                                       { return false }
 func SetBlocking(int) error                                { return errors.ErrUnsupported }
