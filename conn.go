@@ -105,7 +105,7 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	if len(p) == 0 && !c.closed() {
 		return 0, nil // even after the deadline
 	}
-	c.rd.turn.Lock()
+	c.rd.takeTurn()
 	defer c.rd.turn.Unlock()
 	n, ok, err := c.rd.receive(&c.handle, p)
 	if !ok {

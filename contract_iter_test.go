@@ -193,64 +193,68 @@ func TestDoneContextsStartNothing(t *testing.T) {
 
 func TestReceivedIsTheStream(t *testing.T) {
 	streams(t, func(t *testing.T, network string) {
-		r := newRing(t, nil)
-		a, b := connPair(t, r, network)
-		want := letters(1 << 20)
-		go func() {
-			b.Write(want)
-			b.CloseWrite()
-		}()
-		var got []byte
-		for p, err := range a.Received(t.Context()) {
-			if err != nil || len(p) == 0 {
-				t.Fatalf("%d bytes, %v", len(p), err)
+		waits(t, func(t *testing.T, profile io.Writer) {
+			r := newRing(t, &rio.Config{Profile: profile})
+			a, b := connPair(t, r, network)
+			want := letters(1 << 20)
+			go func() {
+				b.Write(want)
+				b.CloseWrite()
+			}()
+			var got []byte
+			for p, err := range a.Received(t.Context()) {
+				if err != nil || len(p) == 0 {
+					t.Fatalf("%d bytes, %v", len(p), err)
+				}
+				got = append(got, p...)
+				clear(p) // it is the loop's
 			}
-			got = append(got, p...)
-			clear(p) // it is the loop's
-		}
-		if !bytes.Equal(got, want) {
-			t.Errorf("%d bytes of %d", len(got), len(want))
-		}
-		settled(t, r)
+			if !bytes.Equal(got, want) {
+				t.Errorf("%d bytes of %d", len(got), len(want))
+			}
+			settled(t, r)
+		})
 	})
 }
 
 // What is left in the socket by who leaves the loop is the next one's.
 func TestLeavingReceivedTakesNothingAlong(t *testing.T) {
 	streams(t, func(t *testing.T, network string) {
-		r := newRing(t, nil)
-		a, b := connPair(t, r, network)
-		want := letters(100_000)
-		sent := make(chan error, 1)
-		go func() {
-			_, err := b.Write(want)
-			b.CloseWrite()
-			sent <- err
-		}()
-		var got []byte
-		for range 2 {
-			for p, err := range a.Received(t.Context()) {
+		waits(t, func(t *testing.T, profile io.Writer) {
+			r := newRing(t, &rio.Config{Profile: profile})
+			a, b := connPair(t, r, network)
+			want := letters(100_000)
+			sent := make(chan error, 1)
+			go func() {
+				_, err := b.Write(want)
+				b.CloseWrite()
+				sent <- err
+			}()
+			var got []byte
+			for range 2 {
+				for p, err := range a.Received(t.Context()) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					got = append(got, p...)
+					break
+				}
+				settled(t, r)
+				buf := make([]byte, 1000)
+				n, err := a.Read(buf)
 				if err != nil {
 					t.Fatal(err)
 				}
-				got = append(got, p...)
-				break
+				got = append(got, buf[:n]...)
 			}
-			settled(t, r)
-			buf := make([]byte, 1000)
-			n, err := a.Read(buf)
-			if err != nil {
-				t.Fatal(err)
+			rest, err := io.ReadAll(a)
+			if got = append(got, rest...); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%d bytes of %d, %v", len(got), len(want), err)
 			}
-			got = append(got, buf[:n]...)
-		}
-		rest, err := io.ReadAll(a)
-		if got = append(got, rest...); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%d bytes of %d, %v", len(got), len(want), err)
-		}
-		if err := <-sent; err != nil {
-			t.Error(err)
-		}
+			if err := <-sent; err != nil {
+				t.Error(err)
+			}
+		})
 	})
 }
 

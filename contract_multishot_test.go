@@ -42,17 +42,25 @@ func outside(t *testing.T, r *rio.Ring, network string) (*rio.Conn, conn) {
 	return c.(*rio.Conn), peer.(conn)
 }
 
-// shallow runs f on a ring with room for a lot, and on one with room for two.
+// shallow runs f on rings with room for a lot, and for two.
 func shallow(t *testing.T, f func(t *testing.T, r *rio.Ring)) {
 	for _, depth := range []int{256, 1} {
-		t.Run(fmt.Sprint("depth ", depth), func(t *testing.T) { f(t, newRing(t, &rio.Config{Depth: depth})) })
+		t.Run(fmt.Sprint("depth ", depth), func(t *testing.T) {
+			waits(t, func(t *testing.T, profile io.Writer) { f(t, newRing(t, &rio.Config{Depth: depth, Profile: profile})) })
+		})
 	}
+}
+
+// waits runs f for Rings whose Conns wait on Go's poller, where they would, and for such as wait in the ring.
+func waits(t *testing.T, f func(t *testing.T, profile io.Writer)) {
+	t.Run("as it likes", func(t *testing.T) { f(t, nil) })
+	t.Run("in the ring", func(t *testing.T) { f(t, io.Discard) })
 }
 
 func TestOneRequestReceivesManyPieces(t *testing.T) {
 	multishot(t, 6, 0)
 	streams(t, func(t *testing.T, network string) {
-		r := newRing(t, nil)
+		r := newRing(t, &rio.Config{Profile: io.Discard}) // without one, and with several Ps, it is Go's poller that waits
 		c, peer := outside(t, r, network)
 		const n = 500
 		turns := make(chan struct{})
@@ -335,7 +343,11 @@ func TestManyLoopsAtOnce(t *testing.T) {
 func TestLoopsEndInFullTraffic(t *testing.T) {
 	fds := len(openFDs())
 	for i := range 40 {
-		r, err := rio.New(&rio.Config{Depth: 1 << (i % 3)})
+		cfg := &rio.Config{Depth: 1 << (i % 3)}
+		if i%2 == 0 {
+			cfg.Profile = io.Discard // loops wait in the ring
+		}
+		r, err := rio.New(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -472,43 +484,45 @@ func TestALoopAndAReadShareAConn(t *testing.T) {
 
 // Deadlines are for Read, also while a loop on the same Conn waits, or is at its body.
 func TestDeadlinesOfReadHoldBesideALoop(t *testing.T) {
-	r := newRing(t, nil)
-	c, peer := outside(t, r, "tcp4")
-	buf := make([]byte, 1)
-	turns := 0
-	peer.Write([]byte("1"))
-	for p, err := range c.Received(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
+	waits(t, func(t *testing.T, profile io.Writer) {
+		r := newRing(t, &rio.Config{Profile: profile})
+		c, peer := outside(t, r, "tcp4")
+		buf := make([]byte, 1)
+		turns := 0
+		peer.Write([]byte("1"))
+		for p, err := range c.Received(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if turns++; turns == 4 {
+				break
+			}
+			c.SetReadDeadline(time.Unix(1, 0))
+			_, err := c.Read(buf)
+			wantTimeout(t, "past", err)
+			c.SetReadDeadline(time.Now().Add(time.Millisecond))
+			_, err = c.Read(buf)
+			wantTimeout(t, "in the body", err)
+			peer.Write(append([]byte(nil), p...))
 		}
-		if turns++; turns == 4 {
-			break
-		}
-		c.SetReadDeadline(time.Unix(1, 0))
+		ctx, cancel := context.WithCancel(t.Context())
+		over := begun(t, r, func() error {
+			var last error
+			for _, err := range c.Received(ctx) {
+				last = err
+			}
+			return last
+		})
 		_, err := c.Read(buf)
-		wantTimeout(t, "past", err)
-		c.SetReadDeadline(time.Now().Add(time.Millisecond))
-		_, err = c.Read(buf)
-		wantTimeout(t, "in the body", err)
-		peer.Write(append([]byte(nil), p...))
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	over := begun(t, r, func() error {
-		var last error
-		for _, err := range c.Received(ctx) {
-			last = err
+		wantTimeout(t, "beside a loop", err)
+		cancel()
+		if err := <-over; !errors.Is(err, context.Canceled) {
+			t.Error(err)
 		}
-		return last
+		c.SetReadDeadline(time.Time{})
+		peer.Write([]byte("x"))
+		if n, err := c.Read(buf); n != 1 || err != nil || buf[0] != 'x' {
+			t.Errorf("%d, %v, %q", n, err, buf)
+		}
 	})
-	_, err := c.Read(buf)
-	wantTimeout(t, "beside a loop", err)
-	cancel()
-	if err := <-over; !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	c.SetReadDeadline(time.Time{})
-	peer.Write([]byte("x"))
-	if n, err := c.Read(buf); n != 1 || err != nil || buf[0] != 'x' {
-		t.Errorf("%d, %v, %q", n, err, buf)
-	}
 }

@@ -262,7 +262,19 @@ func BenchmarkWorthCoopTaskrun(b *testing.B) {
 
 // answer has so many connections from another process, and a goroutine for each that sends back what comes: a message is an
 // operation.
-func answer(b *testing.B, r *Ring, connections int) {
+func answer(b *testing.B, r *Ring, connections int) { answerBy(b, r, connections, byReads) }
+
+// byReads gives what comes from c to back, until that says that it was enough.
+func byReads(c *Conn, back func(p []byte) bool) {
+	var p [128]byte
+	for {
+		if n, err := c.Read(p[:]); err != nil || !back(p[:n]) {
+			return
+		}
+	}
+}
+
+func answerBy(b *testing.B, r *Ring, connections int, receive func(c *Conn, back func(p []byte) bool)) {
 	l, err := r.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
@@ -288,19 +300,15 @@ func answer(b *testing.B, r *Ring, connections int) {
 	cpu := cpuTime()
 	for _, c := range conns {
 		all.Go(func() {
-			var p [128]byte
-			for {
-				n, err := c.Read(p[:])
-				if err == nil {
-					_, err = c.Write(p[:n])
-				}
-				if err != nil {
-					return // it was enough
+			receive(c.(*Conn), func(p []byte) bool {
+				if _, err := c.Write(p); err != nil {
+					return false
 				}
 				if left.Add(-1) == 0 {
 					close(enough)
 				}
-			}
+				return true
+			})
 		})
 	}
 	<-enough

@@ -22,13 +22,16 @@ type half struct {
 	inbox   atomic.Pointer[inbox]     // of the loops; nil if there was none
 	ready   atomic.Pointer[readiness] // what Reads wait on; nil if none has
 	unready bool                      // nothing can wait on the descriptor; under turn
+	looping bool                      // a loop waits on ready; under mu
+	woken   bool                      // that is to end: ready has a deadline for it; likewise
+	wanted  atomic.Int32              // who waits for the turn
 }
 
 // setDeadline moves the deadline, for the operation that is pending too.
 func (d *half) setDeadline(t time.Time) {
 	d.mu.Lock()
 	d.at = t
-	if w := d.ready.Load(); w != nil {
+	if w := d.ready.Load(); w != nil && !d.looping {
 		w.setDeadline(t)
 	}
 	if d.moved != nil {

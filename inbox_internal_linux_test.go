@@ -15,10 +15,10 @@ import (
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
-// multishots makes a Ring whose kernel has multishot requests, or skips t.
+// multishots makes a Ring whose kernel has multishot requests, and whose loops wait for them, or skips t.
 func multishots(t *testing.T) *Ring {
 	t.Helper()
-	r := openRing(t, nil)
+	r := openRing(t, &Config{Profile: io.Discard})
 	l, c, _ := listening(t, r, "tcp4")
 	defer l.Close()
 	defer c.Close()

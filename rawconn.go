@@ -124,7 +124,7 @@ func (c rawConn) until(f func(fd uintptr) bool, d *half, op string, events uring
 	if d == nil {
 		err = c.tries(f, &half{}, events)
 	} else {
-		d.turn.Lock()
+		d.takeTurn()
 		defer d.turn.Unlock()
 		err = c.tries(f, d, events)
 	}

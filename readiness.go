@@ -28,6 +28,8 @@ type readiness struct {
 	n     int
 	errno syscall.Errno
 	waits bool
+	lends bool // buf is lent, and given back before it waits
+	lent  *[receivingSize]byte
 
 	begun, ended atomic.Uint64 // Reads that had to wait
 
@@ -40,10 +42,16 @@ func newReadiness(fd int) (w *readiness, ok bool) {
 	w = &readiness{file: uring.Pollable(fd)}
 	w.try = func(fd uintptr) bool {
 		for {
+			if w.lends {
+				w.lent = receiving.Get().(*[receivingSize]byte)
+				w.buf = w.lent[:]
+			}
 			switch w.n, w.errno = uring.RecvNow(int(fd), w.buf); w.errno {
 			case syscall.EINTR:
+				w.unlend()
 				continue
 			case syscall.EAGAIN:
+				w.unlend()
 				if !w.waits {
 					w.waits = true
 					w.begun.Add(1)
@@ -75,11 +83,32 @@ func (w *readiness) end() {
 	w.mu.Unlock()
 }
 
+// unlend takes a lent buffer back.
+func (w *readiness) unlend() {
+	if w.lent != nil {
+		receiving.Put(w.lent)
+		w.lent, w.buf = nil, nil
+	}
+}
+
+// receive is read into a buffer that is the caller's from then on.
+func (w *readiness) receive() (buf *[receivingSize]byte, n int, err error) {
+	w.lends = true
+	n, err = w.read(nil)
+	w.lends = false
+	if err != nil {
+		w.unlend()
+		return nil, 0, err
+	}
+	buf, w.lent = w.lent, nil
+	return buf, n, nil
+}
+
 // read receives up to len(p) bytes, when there are some.
 func (w *readiness) read(p []byte) (int, error) {
 	w.buf = p
 	err := w.raw.Read(w.try)
-	w.buf = nil
+	p, w.buf = w.buf, nil
 	if w.waits {
 		w.waits = false
 		w.ended.Add(1)

@@ -9,16 +9,18 @@ import (
 )
 
 // A taker is a loop over what a Conn receives or a Listener accepts. Its first one it asks for alone; if it comes back for
-// more it has the kernel go on by itself, until the loop is left.
+// more it has the kernel go on by itself, until the loop is left. Where Go's poller is better it waits there (polling.go).
 type taker struct {
-	d     *half
-	h     *handle
-	in    *inbox
-	w     op // what it waits for
-	buf   *[receivingSize]byte
-	piece shot // the loop's until its next turn
-	first bool
-	never bool // more than one: datagrams may be larger than a provided buffer
+	d       *half
+	h       *handle
+	in      *inbox
+	w       op // what it waits for
+	buf     *[receivingSize]byte
+	piece   shot // the loop's until its next turn
+	first   bool
+	polled  bool        // buf came by way of the poller
+	unwatch func() bool // ends what tells it of its context there
+	never   bool        // more than one: datagrams may be larger than a provided buffer
 }
 
 func (d *half) loop(h *handle, k kind) *taker {
@@ -40,6 +42,9 @@ func (t *taker) next(ctx context.Context) (s shot, o *op, err error) {
 		}
 		if t.h.closed() {
 			return s, nil, t.h.closedError()
+		}
+		if s, ok, err := t.poll(ctx); ok {
+			return s, nil, err
 		}
 		l.cq.mu.Lock()
 		switch {
@@ -63,7 +68,7 @@ func (t *taker) next(ctx context.Context) (s shot, o *op, err error) {
 			}
 			continue
 		}
-		single := t.first || t.never || l.ring.lacks(in.kind) || in.starved || in.singles > 0 || !t.d.turn.TryLock()
+		single := t.first || t.never || in.kind == kindReceives && l.ring.byPoller() || l.ring.lacks(in.kind) || in.starved || in.singles > 0 || !t.d.turn.TryLock()
 		in.armed = !single
 		if single {
 			in.singles++
@@ -136,11 +141,18 @@ func (t *taker) giveBack() {
 		l.cqUnlock()
 	}
 	t.piece = shot{}
+	if t.polled {
+		receiving.Put(t.buf)
+		t.buf, t.polled = nil, false
+	}
 }
 
 // leave is the end of the loop: nothing of it is left in the kernel. What has arrived and nobody has had is the next one's.
 func (t *taker) leave() {
 	t.giveBack()
+	if t.unwatch != nil {
+		t.unwatch()
+	}
 	in, l := t.in, t.in.lane
 	l.cq.mu.Lock()
 	in.loops--
