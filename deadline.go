@@ -20,8 +20,8 @@ type half struct {
 	moved func(time.Time) // is told where the deadline is, for who waits without an operation; nil if nobody does
 
 	inbox   atomic.Pointer[inbox]     // of the loops; nil if there was none
-	ready   atomic.Pointer[readiness] // what Reads wait on; nil if none has
-	unready bool                      // nothing can wait on the descriptor; under turn
+	ready   atomic.Pointer[readiness] // what waits on Go's poller do; nil if there was none
+	unready bool                      // nothing can wait on ready; under turn
 	looping bool                      // a loop waits on ready; under mu
 	woken   bool                      // that is to end: ready has a deadline for it; likewise
 	wanted  atomic.Int32              // who waits for the turn

@@ -8,8 +8,8 @@ import (
 
 // A multishot recv can miss the end of its stream, and wait on. Behind a piece that has left nothing in the socket the
 // kernel looks no further; if by then it was told of the end, or of a reset, together with the data, it is not told again.
-// Unix sockets do that since Linux 6.17, TCP for a reset since multishot recv exists; 7.0 (a68ed2df7213) looks once more
-// if it was woken twice, which covers neither a request that finds all that when it begins, nor one behind 33 pieces.
+// With unix sockets that is so since Linux 6.17, with TCP if it is a reset; 7.0 (a68ed2df7213) looks once more if it was woken
+// twice, which covers neither a request that finds all that when it begins, nor one behind 33 pieces (seen on 6.18 and 7.3).
 //
 // An end that comes after a piece was read here wakes the request. So after one, before somebody relies on being woken,
 // the socket is asked; if it is at its end, the request is ended, and the next recv is told.
@@ -49,9 +49,9 @@ func (l *loop) watch(c *Stream) {
 		c.has |= isWatched
 		l.lookout.streams = append(l.lookout.streams, c)
 	}
-	l.armLookout()
 }
 
+// armLookout is called in each round.
 func (l *loop) armLookout() {
 	if k := &l.lookout; !k.armed && !l.ending && len(k.streams) > 0 && l.room(1) {
 		l.request().FillTimeout(k.tsAddr, doesLook<<doesShift)
@@ -79,8 +79,9 @@ func (l *loop) look() {
 		c.has &^= isWatched
 	}
 	clear(k.streams[len(kept):])
-	k.streams = kept
-	l.armLookout()
+	if k.streams = kept; len(kept) == 0 {
+		k.streams = nil // an idle Stream costs no place here
+	}
 }
 
 // stopLookout is the end of it.

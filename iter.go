@@ -67,7 +67,7 @@ func temporary(err error) bool {
 
 const receivingSize = 16 << 10
 
-// receiving are buffers for what Received asks for alone.
+// receiving are buffers for what Received doesn't get by a multishot request.
 var receiving = sync.Pool{New: func() any { return new([receivingSize]byte) }}
 
 // Received is what c receives, piece by piece, until the stream ends, ctx does, or the loop is left:
@@ -82,12 +82,12 @@ var receiving = sync.Pool{New: func() any { return new([receivingSize]byte) }}
 // The memory of a piece is the loop's until its next turn; built with -race, it is overwritten then. The end of the stream
 // just ends the loop. Deadlines are for Read alone.
 //
-// With several Ps it waits on Go's poller, as Read does, and has no buffer meanwhile. With one P, or a Profile, one request
-// receives one piece after the other from its second turn on (IORING_RECV_MULTISHOT, Linux 6.0), also while
-// the loop is busy, into 64 buffers of 8 KiB that all loops of the Ring share; who finds none receives as before, so a slow
-// loop holds up its peer and nobody else. The request ends with the loop. What it has received by then, or the error that
-// has ended it, is for the next Read, Received or Ring.Recv, in order. What has an Ordering, a Chain, ReadAt and what goes
-// by way of SyscallConn don't see it.
+// With several Ps it waits on Go's poller, as Read does, and has no buffer meanwhile. With one P, or what wants to see every
+// operation (Profile, TraceInFlight), one request receives one piece after the other from its second turn on
+// (IORING_RECV_MULTISHOT, Linux 6.0), also while the loop is busy, into 64 buffers of 8 KiB that all loops of the Ring share;
+// who finds none receives as before, so a slow loop holds up its peer and nobody else. The request ends with the loop. What it
+// has received by then, or the error that has ended it, is for the next Read, Received or Ring.Recv, in order. What has an
+// Ordering, a Chain, ReadAt and what goes by way of SyscallConn don't see it.
 func (c *Conn) Received(ctx context.Context) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		if c == nil || c.r == nil || ctx == nil {

@@ -57,11 +57,11 @@ func (t *taker) poll(ctx context.Context) (s shot, ok bool, err error) {
 	in.lane.cq.mu.Lock()
 	others := in.any() || in.armed || in.singles > 0
 	in.lane.cqUnlock()
-	w := d.ready.Load()
-	if w == nil && !others {
-		w = d.makeReady(t.h)
+	if others {
+		return s, false, nil
 	}
-	if w == nil || others {
+	w := d.waitable(t.h)
+	if w == nil {
 		return s, false, nil
 	}
 	if t.unwatch == nil && ctx.Done() != nil {
@@ -72,12 +72,13 @@ func (t *taker) poll(ctx context.Context) (s shot, ok bool, err error) {
 	if d.wanted.Load() > 0 || ctx.Err() != nil || t.h.r.closing.Load() {
 		return s, false, nil // nobody else says so to who begins to wait just now
 	}
+	if t.buf != nil { // of a turn in the ring
+		receiving.Put(t.buf)
+		t.buf = nil
+	}
 	buf, n, err := w.receive()
 	switch {
 	case err == nil:
-		if t.buf != nil {
-			receiving.Put(t.buf)
-		}
 		t.buf, t.polled, t.first = buf, true, false
 		s.p = buf[:n:n]
 	case t.h.closed():

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
 // looping has a loop receive from c until it ends: its pieces, and its last error.
@@ -114,13 +116,19 @@ func TestLoopsOnGosPollerEnd(t *testing.T) {
 	}
 }
 
-// A loop's context is its own: it ends no Read, and no other loop.
+// A loop's context is its own: behind the loop it ends no Read, and keeps nothing.
 func TestTheContextOfALoopThatIsOverEndsNobody(t *testing.T) {
 	r, c, peer := polling(t, nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	peer.Write([]byte("x"))
-	for range c.Received(ctx) {
-		break
+	cancelled, cancel := context.WithCancel(t.Context())
+	before := &justBefore{Context: cancelled, done: make(chan struct{}), do: func() {}}
+	for _, ctx := range []context.Context{cancelled, before} {
+		peer.Write([]byte("x"))
+		for range c.Received(ctx) {
+			break
+		}
+	}
+	if n := before.stops.Load(); n != 1 {
+		t.Errorf("its context was left alone %d times", n)
 	}
 	got := reading(t, c, make([]byte, 1))
 	cancel()
@@ -204,25 +212,115 @@ func TestALoopOnGosPollerGivesWay(t *testing.T) {
 	}
 }
 
+// A deadline that is still to come comes, behind a loop that was not to have one.
+func TestADeadlineIsThereAgainBehindALoop(t *testing.T) {
+	_, c, peer := polling(t, nil)
+	peer.Write([]byte("x"))
+	c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	for _, err := range c.Received(t.Context()) {
+		if err != nil {
+			t.Error(err)
+		}
+		break
+	}
+	within(t, "Read", func() {
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("Read: %v", err)
+		}
+	})
+}
+
+// Who asks for the descriptor beside a loop that waits doesn't wait for that.
+func TestRawReadsBesideALoopOnGosPoller(t *testing.T) {
+	r, c, peer := polling(t, nil)
+	_, last := looping(t.Context(), c)
+	waitsOnPoller(t, r, 1)
+	raw, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	within(t, "raw Read", func() {
+		if err := raw.Read(func(uintptr) bool { return true }); err != nil {
+			t.Error(err)
+		}
+	})
+	peer.CloseWrite()
+	if err := <-last; err != nil {
+		t.Error(err)
+	}
+}
+
+// A loop that has had a turn in the ring doesn't take that one's buffer along to where it waits.
+func TestALoopThatComesFromTheRingHasNoBuffer(t *testing.T) {
+	r, c, peer := polling(t, nil)
+	TraceInFlight(true)
+	defer TraceInFlight(false)
+	ld := c.rd.loop(&c.handle, kindReceives)
+	defer ld.leave()
+	peer.Write([]byte("x"))
+	if p, err := ld.received(t.Context()); string(p) != "x" || err != nil || ld.buf == nil {
+		t.Fatalf("%q, %v: it was not asked for alone", p, err)
+	}
+	TraceInFlight(false)
+	got := make(chan error, 1)
+	go func() {
+		_, err := ld.received(t.Context())
+		got <- err
+	}()
+	waitsOnPoller(t, r, 1)
+	if ld.buf != nil { // it has said that it waits after it was through with that
+		t.Error("it has a buffer while it waits")
+	}
+	peer.Write([]byte("y"))
+	if err := <-got; err != nil {
+		t.Error(err)
+	}
+}
+
+// Reads and loops go on in the ring where nothing can wait on the descriptor.
+func TestWhatGosPollerDoesNotTakeWaitsInTheRing(t *testing.T) {
+	_, c, peer := polling(t, nil)
+	kept.files = append(kept.files, uring.Pollable(c.fd)) // the poller has it by now, and takes none twice
+	for i := range 3 {
+		peer.Write([]byte("xy"))
+		if n, err := c.Read(make([]byte, 1)); n != 1 || err != nil {
+			t.Errorf("Read %d: %d, %v", i, n, err)
+		}
+		for p, err := range c.Received(t.Context()) {
+			if string(p) != "y" || err != nil {
+				t.Errorf("loop %d: %q, %v", i, p, err)
+			}
+			break
+		}
+	}
+	if !c.rd.unready {
+		t.Error("the poller has taken it")
+	}
+}
+
+// kept are files that must not close their descriptors, which are others'.
+var kept struct{ files []*os.File }
+
 // A justBefore is a context that does something at the last moment before a loop waits on Go's poller.
 type justBefore struct {
 	context.Context
-	done chan struct{} // its own, or package context would not ask it
-	do   func()
+	done  chan struct{} // its own, or package context would not ask it
+	do    func()
+	stops atomic.Int32
 }
 
 func (j *justBefore) Done() <-chan struct{} { return j.done }
 
 func (j *justBefore) AfterFunc(func()) (stop func() bool) {
 	j.do()
-	return func() bool { return true }
+	return func() bool { return j.stops.Add(1) == 1 }
 }
 
 // What would have woken a loop if it had waited already keeps it from that.
 func TestALoopSeesWhatComesJustBeforeItWaits(t *testing.T) {
 	r, c, peer := polling(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
-	pieces, last := looping(&justBefore{ctx, make(chan struct{}), func() { c.rd.wanted.Add(1) }}, c)
+	pieces, last := looping(&justBefore{Context: ctx, done: make(chan struct{}), do: func() { c.rd.wanted.Add(1) }}, c)
 	until(t, "it waits in the ring", func() bool { return r.inFlight() == 1 && r.waiting() == 0 })
 	c.rd.wanted.Add(-1)
 	peer.Write([]byte("x"))
@@ -233,7 +331,7 @@ func TestALoopSeesWhatComesJustBeforeItWaits(t *testing.T) {
 		t.Error(err)
 	}
 	r, c, _ = polling(t, nil)
-	_, last = looping(&justBefore{ctx, make(chan struct{}), cancel}, c)
+	_, last = looping(&justBefore{Context: ctx, done: make(chan struct{}), do: cancel}, c)
 	if err := <-last; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}

@@ -17,13 +17,13 @@ import (
 // thousand connections that costs up to twice as much. With one P it is the ring that costs less. What wants to see every
 // operation, a Profile or TraceInFlight, sees it in the ring.
 
-// A readiness is what a Conn's Reads wait on. Its file owns the descriptor.
+// A readiness is what a Conn's Reads, and loops over Received, wait on. Its file owns the descriptor.
 type readiness struct {
 	file *os.File
 	raw  syscall.RawConn
 	try  func(fd uintptr) bool
 
-	// The Read's, under the half's turn.
+	// Whose turn of the half it is.
 	buf   []byte
 	n     int
 	errno syscall.Errno
@@ -31,7 +31,7 @@ type readiness struct {
 	lends bool // buf is lent, and given back before it waits
 	lent  *[receivingSize]byte
 
-	begun, ended atomic.Uint64 // Reads that had to wait
+	begun, ended atomic.Uint64 // who had to wait
 
 	mu   sync.Mutex
 	dead bool // the Ring is closed, or broken: nobody may wait any more
@@ -126,18 +126,16 @@ func (w *readiness) read(p []byte) (int, error) {
 	return w.n, nil
 }
 
-// byPoller reports whether a Read is to wait on Go's poller.
+// byPoller reports whether Conns are to wait on Go's poller for what they receive.
 func (r *Ring) byPoller() bool {
 	return r.procs.Load() > 1 && r.linux && r.profile == nil && !inflight.on.Load() && !r.closing.Load()
 }
 
 // poll is a Read that waits on Go's poller, up to the deadline; EAGAIN says that the ring has to. The caller has the turn.
 func (d *half) poll(h *handle, p []byte) (int, error) {
-	w := d.ready.Load()
+	w := d.waitable(h)
 	if w == nil {
-		if w = d.makeReady(h); w == nil {
-			return 0, syscall.EAGAIN
-		}
+		return 0, syscall.EAGAIN
 	}
 	if h.r.closing.Load() {
 		return 0, syscall.EAGAIN // begin says what is wrong
@@ -154,14 +152,18 @@ func (d *half) poll(h *handle, p []byte) (int, error) {
 	return 0, err
 }
 
-// makeReady makes what d's Reads wait on; nil if h is closed, or can't be waited on.
-func (d *half) makeReady(h *handle) *readiness {
-	if d.unready || !h.get() {
+// waitable is what d waits on; nil if h is closed, or can't be waited on. The caller has the turn.
+func (d *half) waitable(h *handle) *readiness {
+	w := d.ready.Load()
+	if d.unready || w == nil && !h.get() {
 		return nil
+	}
+	if w != nil {
+		return w
 	}
 	defer h.put() // whoever closes h sees it
 	w, ok := newReadiness(h.fd)
-	h.r.waits.add(w)
+	h.r.waits.add(w) // also if it is no use: its file owns the descriptor
 	d.mu.Lock()
 	d.ready.Store(w)
 	w.setDeadline(d.at)

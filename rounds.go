@@ -166,6 +166,7 @@ func (l *loop) reap() {
 		}
 	}
 	l.k.CQ.Done()
+	l.armLookout()
 }
 
 // What a request does, in the highest bits of its user_data. Below are the generation and the number of a seat.

@@ -9,7 +9,7 @@ import (
 )
 
 // A taker is a loop over what a Conn receives or a Listener accepts. Its first one it asks for alone; if it comes back for
-// more it has the kernel go on by itself, until the loop is left. Where Go's poller is better it waits there (polling.go).
+// more it has the kernel go on by itself, until the loop is left; but not where it is Go's poller that waits (polling.go).
 type taker struct {
 	d       *half
 	h       *handle
