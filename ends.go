@@ -14,8 +14,10 @@ import (
 // An end that comes after a piece was read here wakes the request. So after one, before somebody relies on being woken,
 // the socket is asked; if it is at its end, the request is ended, and the next recv is told.
 
-// look ends the request if the stream has. The caller waits by way of w, and has cleared unsure.
+// look ends the request if the stream has. The caller waits by way of w. It is called under cq.mu, and unlocks it.
 func (in *inbox) look(h *handle, w *op) {
+	in.unsure = false
+	in.lane.cqUnlock()
 	if !h.get() {
 		return
 	}

@@ -30,8 +30,6 @@ func (d *half) arrived(h *handle) (in *inbox, err error) {
 		case in.any():
 			return in, nil
 		case in.unsure:
-			in.unsure = false
-			l.cqUnlock()
 			in.look(h, &in.reader)
 			continue
 		}

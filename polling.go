@@ -22,7 +22,7 @@ func (d *half) takeTurn() {
 	d.wanted.Add(-1)
 }
 
-// wakeLoop wakes the loop that waits on the poller, if there is one. What it is woken for was said before.
+// wakeLoop wakes the loop that waits on the poller, if there is one. Why, it sees: wanted, or its context.
 func (d *half) wakeLoop() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

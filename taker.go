@@ -55,9 +55,7 @@ func (t *taker) next(ctx context.Context) (s shot, o *op, err error) {
 				uring.RaceJoin() // what the peer did before it sent is seen, as with package net
 			}
 			return s, nil, nil
-		case in.armed && in.unsure:
-			in.unsure = false
-			l.cqUnlock()
+		case in.unsure:
 			in.look(t.h, &t.w)
 			continue
 		case in.armed:
@@ -68,7 +66,8 @@ func (t *taker) next(ctx context.Context) (s shot, o *op, err error) {
 			}
 			continue
 		}
-		single := t.first || t.never || in.kind == kindReceives && l.ring.byPoller() || l.ring.lacks(in.kind) || in.starved || in.singles > 0 || !t.d.turn.TryLock()
+		polls := in.kind == kindReceives && l.ring.byPoller() // again after this one
+		single := t.first || t.never || polls || l.ring.lacks(in.kind) || in.starved || in.singles > 0 || !t.d.turn.TryLock()
 		in.armed = !single
 		if single {
 			in.singles++
