@@ -51,6 +51,7 @@ func (r *Ring) shut() error {
 	for l := range r.lanes() {
 		l.leave()
 	}
+	r.netpoll.close()
 	if r.profile != nil {
 		r.profile.write(r)
 	}

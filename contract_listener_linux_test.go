@@ -236,7 +236,8 @@ func TestCloseOfAListenerLeaksNoConnection(t *testing.T) {
 				refused++
 			}
 		}
-		comesTrue(t, "all descriptors are closed", func() bool { return len(openFDs()) <= before })
+		// With one P the Ring may have got one of its own meanwhile (netpoll.go).
+		comesTrue(t, "all descriptors are closed", func() bool { return len(openFDs()) <= before+1 })
 		if accepted == 0 && !onThreads || accepted+refused < 50 { // on threads, with one P, Close is always first
 			t.Errorf("%d accepted, %d refused", accepted, refused)
 		}

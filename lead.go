@@ -62,7 +62,13 @@ func (l *lane) lead(o *op, ctx context.Context) {
 		if l.heldBack.Load() {
 			l.flush() // it may be o itself
 		}
-		if o.isDone() || o.isHandedOver() || ctx != nil && ctx.Err() != nil || !l.use() {
+		if o.isDone() || o.isHandedOver() || ctx != nil && ctx.Err() != nil {
+			break
+		}
+		if some = l.askPoller(); some {
+			continue
+		}
+		if !l.use() {
 			break
 		}
 		enters := l.submit(l.k.SQ.Tail()) // nothing, mostly; but what another flush has only promised would wait for us

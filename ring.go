@@ -46,6 +46,7 @@ type Ring struct {
 	ordered byte // for the race detector: from every witness to whoever waits for an ordered operation
 	turns   turns
 
+	netpoll     netpoll
 	procs       atomic.Int32 // GOMAXPROCS, as the sweeper last saw it
 	asleep      atomic.Bool  // the sweeper
 	wakeSweeper chan struct{}

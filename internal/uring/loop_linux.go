@@ -117,6 +117,14 @@ func newEventfd() (int, error) {
 	return fd, os.NewSyscallError("eventfd", err)
 }
 
+// ringEventfd is writeEventfd to who sleeps on Go's poller: it allocates nothing, and the race detector is told of no order.
+func ringEventfd(fd uintptr) syscall.Errno {
+	_, _, errno := syscall.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(&one)), unsafe.Sizeof(one))
+	return errno
+}
+
+var one = uint64(1)
+
 func writeEventfd(fd int) error {
 	one := uint64(1)
 	for {

@@ -33,4 +33,5 @@ func (b *Buffers) Give(uint16)                             {}
 func (b *Buffers) Publish()                                {}
 func (b *Buffers) Close(*Loop) syscall.Errno               { return syscall.ENOSYS }
 func newEventfd() (int, error)                             { return -1, errors.ErrUnsupported }
+func ringEventfd(uintptr) syscall.Errno                    { return syscall.ENOSYS }
 func writeEventfd(int) error                               { return errors.ErrUnsupported }
