@@ -130,6 +130,9 @@ func (r *Ring) admit(n, files uint32) error {
 	r.recall() // afford hasn't if it is only files that are too few
 	r.sq.mu.Unlock()
 
+	if r.logs {
+		defer r.watchLine().Stop()
+	}
 	// A place may have come free before the line was there to be seen.
 	r.grant()
 	w.claim(gen)

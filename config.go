@@ -53,8 +53,8 @@ type Config struct {
 	Profile io.Writer
 
 	// If Logger is not nil, it hears of what no error tells: that there is no io_uring, an option that this kernel doesn't have and the Ring does
-	// without, fewer places for lent descriptors than operations, memory that had to be waited for, a Ring that broke.
-	// Nothing is logged of single operations.
+	// without, fewer places for lent descriptors than operations, memory that had to be waited for, a Ring that broke; and, once a
+	// minute at most, that somebody has waited for a place for a second, and what holds them. Nothing else is logged of single operations.
 	Logger *slog.Logger
 }
 

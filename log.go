@@ -2,6 +2,7 @@ package rio
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
@@ -10,7 +11,7 @@ import (
 func (r *Ring) logTo(cfg *Config) {
 	r.log = slog.New(slog.DiscardHandler)
 	if cfg != nil && cfg.Logger != nil {
-		r.log = cfg.Logger
+		r.log, r.logs = cfg.Logger, true
 	}
 	if backend, why := r.Backend(); backend == Threads {
 		r.log.Info("rio: no io_uring; on threads", "why", why)
@@ -27,4 +28,42 @@ func (r *Ring) logTo(cfg *Config) {
 	if n := r.k.Files; n < len(r.table) {
 		r.log.Warn("rio: RLIMIT_NOFILE leaves fewer places for lent descriptors than operations", "places", n, "operations", len(r.table))
 	}
+}
+
+// lineStands is after how long in line for a place the Logger hears of it, once in lineSaid.
+const lineSaid = time.Minute
+
+var lineStands = time.Second // tests change it
+
+// watchLine tells the Logger that the caller is in line, and what holds the places, unless it is stopped before.
+func (r *Ring) watchLine() *time.Timer {
+	stands := lineStands
+	return time.AfterFunc(stands, func() {
+		now, told := int64(time.Since(r.born))+1, r.told.Load()
+		if told != 0 && now-told < int64(lineSaid) || !r.told.CompareAndSwap(told, now) {
+			return
+		}
+		r.log.Warn("rio: an operation waits for a place", "waited", stands, "places", r.tickets.all, "line", r.tickets.waiting.Load(),
+			"held", slog.GroupValue(r.holders()...))
+	})
+}
+
+// holders counts what has a ticket and is with the kernel, by kind.
+func (r *Ring) holders() (attrs []slog.Attr) {
+	var counts [numKinds]int
+	for l := range r.lanes() {
+		l.lock()
+		for _, e := range l.table {
+			if e.op != nil && e.op.bits&bitQuiet == 0 {
+				counts[e.op.kind]++
+			}
+		}
+		l.unlock()
+	}
+	for k, n := range counts {
+		if n > 0 {
+			attrs = append(attrs, slog.Int(kinds[k].name, n))
+		}
+	}
+	return attrs
 }

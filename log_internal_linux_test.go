@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // heard is a Logger, and what it has heard.
@@ -57,6 +58,53 @@ func TestLoggerHearsOnceThatTheRingBroke(t *testing.T) {
 	}
 	if len(said) != 1 || !strings.Contains(said[0], "the ring is broken") || !strings.Contains(said[0], r.broken().Error()) {
 		t.Errorf("%q; want one line that says why", said)
+	}
+}
+
+// Who waits for a place, because what has them all doesn't end, is told of, and once.
+func TestLoggerHearsWhatHoldsThePlaces(t *testing.T) {
+	before := lineStands
+	lineStands = time.Millisecond
+	defer func() { lineStands = before }()
+	for name, hang := range map[string]func(r *Ring){
+		"pread=2": func(r *Ring) {
+			f, _ := pipeOn(t, r)
+			r.ReadAt(f, make([]byte, 1), 0)
+			r.ReadAt(f, make([]byte, 1), 0)
+		},
+		"accept=1 held.recv=1": func(r *Ring) {
+			l, c, _ := listening(t, r, "tcp")
+			r.Recv(c, make([]byte, 1))
+			r.Accept(l)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var h heard
+			r := openRing(t, &Config{Depth: 1, CQDepth: 2, Logger: h.logger()})
+			hang(r)
+			var waiting sync.WaitGroup
+			for range 3 {
+				waiting.Go(func() { r.Nop().Wait() })
+			}
+			about := func() (n int) {
+				for _, l := range h.lines() {
+					if strings.Contains(l, "waits for a place") {
+						n++
+						if !strings.Contains(l, "level=WARN") || !strings.Contains(l, "places=2") || !strings.Contains(l, "held."+name) {
+							t.Fatalf("%q; want held.%s", l, name)
+						}
+					}
+				}
+				return n
+			}
+			until(t, "it hears of it", func() bool { return about() > 0 })
+			until(t, "all are in line", func() bool { return r.tickets.waiting.Load() == 3 })
+			r.Close()
+			waiting.Wait()
+			if n := about(); n != 1 {
+				t.Errorf("it hears of it %d times", n)
+			}
+		})
 	}
 }
 

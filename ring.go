@@ -58,7 +58,7 @@ type Ring struct {
 // New sets up a Ring; a nil Config means the defaults. It is an io_uring (io_uring_setup(2)) where that can be had, and
 // threads elsewhere: see Backend. The error names the cause: the limit on locked memory (ENOMEM), an option that this kernel
 // doesn't have, or that needs io_uring; with IOUring also the sysctl or seccomp filter that forbids it (EPERM), an old kernel
-// (ENOSYS), or another system than Linux (errors.ErrUnsupported).
+// (ENOSYS), or another system than Linux (errors.ErrUnsupported). What it takes is given back by Close, and by nothing else.
 func New(cfg *Config) (*Ring, error) { return newOn(cfg, kernelOfTests) }
 
 // newOn is New on a kernel that may not be Linux.
