@@ -99,7 +99,7 @@ func (c Completion[T]) Wait() (v T, err error) {
 // WaitContext is Wait that gives up when ctx ends: it cancels the operation, waits until the kernel has let go of it,
 // and returns the context's error, unless the operation was faster. The operation was started before, so a context that
 // has ended already may still find it done, or on its way: only what is held back, behind a Link or Drain, is sure not to
-// begin any more.
+// begin any more. On a regular file hardly anything can be cancelled once it has begun: there it is Wait (see Cancel).
 func (c Completion[T]) WaitContext(ctx context.Context) (v T, err error) {
 	if ctx == nil {
 		return v, invalid("WaitContext", "nil context")
@@ -125,8 +125,9 @@ func (c Completion[T]) WaitContext(ctx context.Context) (v T, err error) {
 	return take[T](o, o.retire())
 }
 
-// TryWait returns the result if the operation is done; ok says whether it is. It submits and reads completions, so that
-// a loop around it ends, but never blocks.
+// TryWait returns the result if the operation is done; ok says whether it is, or another has waited for it (ErrWaited). It submits
+// and reads completions, so that a loop around it ends, but never blocks. An operation of a Chain is not done, and err says why, until
+// Submit.
 func (c Completion[T]) TryWait() (v T, ok bool, err error) {
 	o, gen, err := c.find(true)
 	if err != nil {

@@ -5,9 +5,15 @@
 //	...
 //	f, err := ring.OpenFile("log", os.O_RDWR|os.O_CREATE, 0o644)
 //	...
-//	write := ring.WriteAt(f, record, off, rio.Link)
-//	sync := ring.Fdatasync(f)
-//	_, err = sync.Wait()
+//	n, err := ring.WriteAt(f, record, off).Wait()
+//	...
+//	chain := ring.Chain() // each begins if the one before has succeeded
+//	write := chain.WriteAt(f, record, off)
+//	sync := chain.Fdatasync(f)
+//	if err := chain.Submit(); err != nil {
+//		...
+//	}
+//	_, err = sync.Wait() // ECANCELED: write says why
 //
 // Where there is no io_uring, or it is forbidden, a Ring does the same with threads: see Backend.
 //
@@ -15,19 +21,28 @@
 //
 // A buffer can't go away under the kernel: from the call until the Completion resolves the ring keeps it alive and in
 // place. A descriptor can't either: an operation never reaches a file other than the one it was given. A completion can't
-// be lost: at most as many operations are in flight as the completion queue has entries; a further one blocks. Submission
-// takes care of itself: waiting submits, and what nobody waits for goes out within a millisecond or two. Forgetting a
-// Completion is harmless.
+// be lost: at most as many operations are in flight as the completion queue has entries; a further one blocks, in the call that
+// starts it. Submission takes care of itself: waiting submits, and what nobody waits for goes out within a millisecond or two.
+// Forgetting a Completion is harmless.
 //
 // Built with -race, a program that touches a buffer while the kernel has it gets a DATA RACE report.
 //
+// # Places
+//
+// An operation has one of the completion queue's places (Stats.Capacity), its ticket, from the call that starts it until it has
+// ended; a Chain has one for each of its operations. An Accept or Recv of Ring, or a ReadAt of a pipe, that nobody answers holds its place
+// for as long as that goes on, and when all are held nothing begins: use Listener.Accept and Conn.Read for what may be idle, which
+// take none. A context is no help there, for it comes with the waiting; Config.Logger tells who holds them.
+//
 // # Who owns the buffer
 //
-// The kernel, from the call until the Completion resolves. Afterwards it is the caller's again.
+// The kernel, from the call until the Completion resolves. Afterwards it is the caller's again. ErrWaited says nothing about it:
+// somebody else has waited for the Completion, or still does. Done tells both.
 //
 // # Order
 //
-// Operations run in any order, unless they are linked (Link), drained (Drain) or in a Chain.
+// Operations run in any order, unless they are linked (Link), drained (Drain) or in a Chain. Where several goroutines use a Ring
+// it is Chains that they need.
 //
 // # Errors
 //

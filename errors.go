@@ -11,7 +11,8 @@ import (
 // ErrClosed is what operations on a closed Ring resolve with. It is an os.ErrClosed and a net.ErrClosed.
 var ErrClosed error = closedError("rio: ring is closed")
 
-// ErrWaited is what a Completion that has been waited for returns: each gives its result once.
+// ErrWaited is what a Completion that has been waited for returns: each gives its result once. If somebody still waits for it, it
+// comes at once, and the kernel may have the buffer yet.
 var ErrWaited = errors.New("rio: completion has been waited for already")
 
 var (

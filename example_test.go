@@ -120,11 +120,14 @@ func ExampleRing_Accept() {
 		defer conn.Close()
 		buf := make([]byte, 4096)
 		for {
-			n, err := ring.Recv(conn, buf).Wait()
-			if n == 0 || err != nil {
-				return err // 0 and nil: the end of the stream
+			n, err := conn.Read(buf)
+			if err == io.EOF {
+				return nil
 			}
-			if _, err := conn.Write(buf[:n]); err != nil { // all of it; Send may send less
+			if err != nil {
+				return err
+			}
+			if _, err := conn.Write(buf[:n]); err != nil {
 				return err
 			}
 		}

@@ -7,10 +7,12 @@ const (
 	// None: the operation waits for nothing, and nothing for it.
 	None Ordering = 0
 	// Link: the next operation started on the same Ring begins only if this one succeeds in full (IOSQE_IO_LINK). If
-	// this one fails or is short, the next resolves with syscall.ECANCELED.
+	// this one fails, is refused, or is short, the next resolves with syscall.ECANCELED: whoever starts it, and whenever that is. So
+	// Link is for a Ring that one goroutine uses, and a Chain for others. The methods of File, Conn and Listener are not the next.
 	Link Ordering = 1
 	// Drain: this operation begins when all operations with a Completion that were started earlier on this Ring are
-	// done. Unlike IOSQE_IO_DRAIN it does not hold up later ones. Link and Drain may be given both.
+	// done, one that may wait for ever (Accept, Recv) included. Unlike IOSQE_IO_DRAIN it does not hold up later ones. Link and Drain
+	// may be given both.
 	Drain Ordering = 2
 )
 

@@ -26,6 +26,8 @@ type Ring struct {
 
 	tickets   tickets
 	log       *slog.Logger
+	logs      bool         // somebody hears of it
+	told      atomic.Int64 // when it last did of the line for places, in the Ring's life
 	born      time.Time
 	doneMu    sync.Mutex
 	orphans   orphans

@@ -1,7 +1,8 @@
 // Echo is a TCP server that sends back what it receives.
 //
-// It shows Accept, Recv and Send with a goroutine for each connection, and how a context ends all of them: whoever
-// waits with WaitContext has its operation cancelled in the kernel, so SIGINT leaves nothing to clean up by force.
+// It shows Accept, and a goroutine for each connection that reads and writes it as a net.Conn: an idle one takes no place of
+// the ring (Stats.Capacity), as a Recv in flight would. A context ends all of them, so SIGINT leaves nothing to clean up by
+// force: WaitContext has the Accept cancelled in the kernel, and whoever reads is woken by Close.
 //
 //	go run ./examples/echo [-addr 127.0.0.1:7777]
 //	nc 127.0.0.1 7777
@@ -63,7 +64,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		case err == nil:
 			conns.Go(func() {
 				defer conn.Close()
-				if err := serve(ctx, ring, conn); err != nil && ctx.Err() == nil {
+				if err := serve(ctx, conn); err != nil && ctx.Err() == nil {
 					logger.Printf("%v: %v", conn.RemoteAddr(), err)
 				}
 			})
@@ -83,19 +84,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 }
 
 // serve sends back what conn receives until the client has sent everything, or ctx ends.
-func serve(ctx context.Context, ring *rio.Ring, conn *rio.Conn) error {
+func serve(ctx context.Context, conn *rio.Conn) error {
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	buf := make([]byte, 32<<10)
 	for {
-		n, err := ring.Recv(conn, buf).WaitContext(ctx)
-		if err != nil || n == 0 { // 0: the end of the stream
+		n, err := conn.Read(buf)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
-		for rest := buf[:n]; len(rest) > 0; { // A Send may be short, as send(2) may.
-			n, err := ring.Send(conn, rest).WaitContext(ctx)
-			if err != nil {
-				return err
-			}
-			rest = rest[n:]
+		if _, err := conn.Write(buf[:n]); err != nil {
+			return err
 		}
 	}
 }

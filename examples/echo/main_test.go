@@ -98,6 +98,22 @@ func TestClientsGetBackWhatTheySent(t *testing.T) {
 	stop(t, server, stderr, os.Interrupt)
 }
 
+// More idle connections than the ring has places hold nobody up.
+func TestIdleConnectionsTakeNoPlace(t *testing.T) {
+	server, stderr, addr := start(t)
+	first := dial(t, addr)
+	for range 600 {
+		dial(t, addr)
+	}
+	for _, conn := range []net.Conn{dial(t, addr), first} {
+		fmt.Fprint(conn, "hello")
+		if _, err := io.ReadFull(conn, make([]byte, 5)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop(t, server, stderr, os.Interrupt)
+}
+
 func TestSignalEndsItWithClientsConnected(t *testing.T) {
 	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		server, stderr, addr := start(t)
