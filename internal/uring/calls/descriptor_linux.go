@@ -42,7 +42,7 @@ func DescribeFor(fd int, op uring.Opcode) Descriptor {
 }
 
 // Perform does what r asks for. blocked says that it has to wait first, for Events, and then to be performed again. Of a
-// Descriptor that isn't Bounded it never waits itself, unless somebody else takes what there was to be read from a pipe that
+// Descriptor that isn't Bounded it never waits itself, unless somebody else takes what there was to be read from a device that
 // isn't O_NONBLOCK.
 func (d *Descriptor) Perform(r *uring.Request, p *Progress) (res int32, blocked bool) {
 	addr := uintptr(r.Addr.Uint64())

@@ -1,6 +1,7 @@
 package calls
 
 import (
+	"strconv"
 	"syscall"
 	"unsafe"
 
@@ -153,24 +154,64 @@ func (d *Descriptor) message(bufs [][]byte, reads bool, flags uring.OpFlags) (in
 	return int(n), errno
 }
 
-// pipe is a read or write that doesn't wait, of what is no socket. To what isn't O_NONBLOCK no more is written than what can
-// be written if anything can (PIPE_BUF).
+// pipe is a read or write that doesn't wait, of what is no socket. It may, if somebody else is faster, of a device that isn't
+// O_NONBLOCK: to that no more is written than what can be written if anything can (PIPE_BUF).
 func (d *Descriptor) pipe(bufs [][]byte, reads bool) (int, syscall.Errno) {
 	nr, events := uintptr(unix.SYS_WRITEV), int16(unix.POLLOUT)
 	if reads {
 		nr, events = unix.SYS_READV, unix.POLLIN
 	}
-	if !d.Nonblock {
-		if d.Poll(events) == 0 {
-			return 0, unix.EAGAIN
-		}
-		if !reads && len(bufs) > 0 {
-			bufs = bufs[:1]
-			bufs[0] = bufs[0][:min(len(bufs[0]), 4096)]
-		}
+	if d.Nonblock {
+		return vectored(nr, d.FD, vectorOf(bufs))
 	}
-	vec := vectorOf(bufs)
-	n, _, errno := unix.Syscall(nr, uintptr(d.FD), uintptr(unsafe.Pointer(unsafe.SliceData(vec))), uintptr(len(vec)))
+	if n, errno := nowait(d.FD, vectorOf(bufs), reads); errno != unix.EOPNOTSUPP {
+		return n, errno
+	}
+	if d.Poll(events) == 0 {
+		return 0, unix.EAGAIN
+	}
+	if fd, ok := d.reopen(reads); ok {
+		defer unix.Close(fd)
+		return vectored(nr, fd, vectorOf(bufs))
+	}
+	if !reads && len(bufs) > 0 {
+		bufs = bufs[:1]
+		bufs[0] = bufs[0][:min(len(bufs[0]), 4096)]
+	}
+	return vectored(nr, d.FD, vectorOf(bufs))
+}
+
+// nowait reads or writes what can be at once (RWF_NOWAIT): EOPNOTSUPP if the kernel can't tell, of a pipe before Linux 6.5.
+func nowait(fd int, vec []unix.Iovec, reads bool) (int, syscall.Errno) {
+	const rwfNowait = 8
+	nr := uintptr(unix.SYS_PWRITEV2)
+	if reads {
+		nr = unix.SYS_PREADV2
+	}
+	here := ^uintptr(0) // where the position is, if there is one
+	n, _, errno := unix.Syscall6(nr, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(vec))), uintptr(len(vec)), here, here, rwfNowait)
+	if errno == unix.ENOSYS || errno == unix.EINVAL {
+		errno = unix.EOPNOTSUPP
+	}
+	return int(n), errno
+}
+
+// reopen opens the pipe that d is once more, O_NONBLOCK; ok is false if it is none, or that can't be done.
+func (d *Descriptor) reopen(reads bool) (fd int, ok bool) {
+	var st unix.Stat_t
+	if unix.Fstat(d.FD, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
+		return -1, false
+	}
+	mode := unix.O_WRONLY
+	if reads {
+		mode = unix.O_RDONLY
+	}
+	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(d.FD), mode|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	return fd, err == nil
+}
+
+func vectored(nr uintptr, fd int, vec []unix.Iovec) (int, syscall.Errno) {
+	n, _, errno := unix.Syscall(nr, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(vec))), uintptr(len(vec)))
 	return int(n), errno
 }
 
