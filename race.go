@@ -1,6 +1,7 @@
 package rio
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
@@ -25,7 +26,7 @@ func (o *op) startWitness(c *call) {
 		return // who takes what it brings tells the detector
 	}
 	k := &kinds[c.kind]
-	bufs := c.bufs
+	bufs := slices.Clone(c.bufs) // that slice is the caller's
 	if bufs == nil {
 		bufs = [][]byte{c.buf}
 	}

@@ -344,6 +344,23 @@ func drainBehindWrites(ring *rio.Ring) error {
 	return nil
 }
 
+// The slice that holds the buffers is the caller's again at once, and what it puts there no buffer of the operation.
+func sliceOfBuffersUsedAgain(ring *rio.Ring) error {
+	r, w, err := pipe(ring)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	other := make([]byte, 1)
+	bufs := [][]byte{make([]byte, 1), make([]byte, 1)}
+	read := ring.ReadvAt(r, bufs, 0)
+	bufs[0], bufs[1] = other, other
+	other[0] = 1
+	w.WriteString("xy")
+	w.Close()
+	return transferred(read, 2)
+}
+
 // What a goroutine did before it wrote to a pipe is seen by whoever has read from it, as with package os.
 func pipeFromOs(ring *rio.Ring) error {
 	r, w, err := pipe(ring)

@@ -42,6 +42,7 @@ var cases = map[string]func(*rio.Ring) error{
 	"DrainBehindWrites":        drainBehindWrites,
 	"PipeFromOs":               pipeFromOs,
 	"PipeToOs":                 pipeToOs,
+	"SliceOfBuffersUsedAgain":  sliceOfBuffersUsedAgain,
 	"RioServesRio":             rioServesRio,
 	"RioServesRioByOperations": rioServesRioByOperations,
 	"RioServesNet":             rioServesNet,
