@@ -1,5 +1,7 @@
 package rio
 
+import "slices"
+
 // An epoch is what was started between two Drains. One with a gate may begin when all earlier ones have ended.
 type epoch struct {
 	started  uint64 // under sq.mu; it stands still once there is a later epoch
@@ -14,7 +16,11 @@ func (l *lane) newEpoch(o *op, g *group) bool {
 	for _, e := range l.cq.epochs {
 		idle = idle && e.started == e.finished
 	}
-	if !idle {
+	switch last := o.epoch; {
+	case idle:
+	case last != l.cq.epochs[0] && last.started == last.finished:
+		last.gate = g // all that was in it was given up before it could begin
+	default:
 		o.epoch = &epoch{gate: g}
 		l.sq.epoch = o.epoch
 		l.cq.epochs = append(l.cq.epochs, o.epoch)
@@ -54,9 +60,9 @@ func (r *Ring) openGates(gates []*group) {
 
 // passEpochs opens the gates of the epochs whose predecessors have all ended. Under cq.mu.
 func (l *lane) passEpochs() {
-	for len(l.cq.epochs) > 1 && l.cq.epochs[0].started == l.cq.epochs[0].finished {
-		l.cq.epochs = append(l.cq.epochs[:0], l.cq.epochs[1:]...)
-		e := l.cq.epochs[0]
+	passed := 0
+	for ; passed < len(l.cq.epochs)-1 && l.cq.epochs[passed].started == l.cq.epochs[passed].finished; passed++ {
+		e := l.cq.epochs[passed+1]
 		switch {
 		case e.gate == nil:
 		case l == &l.ring.lane:
@@ -66,4 +72,5 @@ func (l *lane) passEpochs() {
 		}
 		e.gate = nil
 	}
+	l.cq.epochs = slices.Delete(l.cq.epochs, 0, passed)
 }
