@@ -117,7 +117,7 @@ func (c Completion[T]) WaitContext(ctx context.Context) (v T, err error) {
 	if ctx.Err() != nil || !o.lane.await(o, ctx) {
 		o.lane.cancel(o, gen, 0) // what is held back still never reaches the kernel
 		o.lane.await(o, nil)
-		if o.res == errCanceled && o.state.Load()&(isRingClosed|isFileClosed) == 0 {
+		if o.res == errCanceled && o.state.Load()&(isCancelled|isRingClosed|isFileClosed) == isCancelled {
 			take[T](o, o.retire())
 			return v, ctx.Err()
 		}

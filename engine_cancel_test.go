@@ -422,6 +422,25 @@ func TestDoneContextsTakeBackWhatWaitsForItsSuccessor(t *testing.T) {
 }
 
 // If the operation won, its result counts, whatever became of the context.
+// What a Link has ended before is no matter of the context.
+func TestAFailedLinkIsNotTheContextsEnd(t *testing.T) {
+	r := newRing(t, nil)
+	f := openOn(t, r, filepath.Join(t.TempDir(), "file"), os.O_RDWR|os.O_CREATE)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 10 {
+		short := r.ReadAt(f, make([]byte, 10), 0, rio.Link)
+		next := r.WriteAt(f, []byte("x"), 0)
+		if n, err := short.Wait(); n != 0 || err != nil {
+			t.Fatal(n, err)
+		}
+		<-next.Done()
+		if n, err := next.WaitContext(ctx); n != 0 || !errors.Is(err, syscall.ECANCELED) {
+			t.Fatalf("%d, %v; want ECANCELED", n, err)
+		}
+	}
+}
+
 func TestResultsCountThoughTheContextIsDone(t *testing.T) {
 	r := newRing(t, nil)
 	f := openOn(t, r, filepath.Join(t.TempDir(), "file"), os.O_RDWR|os.O_CREATE)
