@@ -156,6 +156,8 @@ func TestIOPollIsAnErrorWhereItCanNotBe(t *testing.T) {
 	for name, err := range map[string]error{
 		"File's write":  written,
 		"File's sync":   own.Sync(),
+		"File's read":   errOf(own.ReadAt(make([]byte, 3), 0)), // it is cached
+		"own file":      errOf(r.ReadAt(own, make([]byte, 3), 0).Wait()),
 		"buffered read": errOf(r.ReadAt(f, make([]byte, 3), 0).Wait()),
 		"pipe":          errOf(r.ReadAt(pr, make([]byte, 3), 0).Wait()),
 		"recv":          errOf(r.Recv(a, make([]byte, 3)).Wait()),

@@ -46,7 +46,7 @@ const (
 
 // cached ends the read c of h at once if all that it asks for lies in the page cache.
 func (r *Ring) cached(c *call, h *handle) (o *op, gen uint64, done bool) {
-	if uring.Race || r.profile != nil || r.following.Load() || r.closing.Load() || !h.get() {
+	if uring.Race || r.profile != nil || r.k.Flags&uring.SetupIOPoll != 0 || r.following.Load() || r.closing.Load() || !h.get() {
 		return nil, 0, false
 	}
 	a := r.atOnce.get()
