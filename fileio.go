@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"sync"
 	"syscall"
 
@@ -46,8 +47,15 @@ func (f *File) byRing(c *call) (int, error) {
 // readRemote reads without the ring. After a short read of a FUSE file that bypasses the page cache io_uring reads on from the
 // same offset (seen on Linux 6.18): at the end of the file it would give the beginning of the data once more.
 func (f *File) readRemote(c *call) (n int, err error) {
-	if err = f.r.usable("read"); err == nil && !f.get() {
-		err = errFileClosed
+	r := f.r
+	if err = r.usable("read"); err == nil && !r.hands.begin(r, math.MaxInt32) {
+		err = ErrClosed
+	}
+	if err == nil {
+		defer r.hands.leave(r)
+		if !f.get() {
+			err = errFileClosed
+		}
 	}
 	if err == nil {
 		defer f.put()

@@ -1,0 +1,51 @@
+package rio
+
+import (
+	"os"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A read that goes by the ring, of what a server answers for, is one that Close waits for: the kernel has its buffer.
+func TestCloseWaitsForReadsOfRemoteFiles(t *testing.T) {
+	r := openRing(t, nil)
+	var p [2]int
+	if err := syscall.Pipe2(p[:], syscall.O_CLOEXEC); err != nil { // not O_NONBLOCK, as remote files aren't either
+		t.Fatal(err)
+	}
+	w := os.NewFile(uintptr(p[1]), "pipe")
+	f, err := r.NewFile(os.NewFile(uintptr(p[0]), "pipe"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	t.Cleanup(func() { w.Close() }) // first, or who reads still would hold Close up
+	f.remote = true // the server is w
+	read, closed := make(chan error), make(chan error)
+	go func() {
+		n, err := f.Read(make([]byte, 1))
+		if n != 1 {
+			t.Error(n)
+		}
+		read <- err
+	}()
+	until(t, "it reads", func() bool { return r.hands.now.Load() == 1 })
+	go func() { closed <- r.Close() }()
+	until(t, "Close has begun", r.closing.Load)
+	select {
+	case <-closed:
+		t.Error("Close didn't wait")
+	case <-time.After(20 * time.Millisecond):
+	}
+	w.Write([]byte("x"))
+	if err := <-read; err != nil {
+		t.Error(err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if _, err := f.Read(make([]byte, 1)); err == nil {
+		t.Error("it reads on a closed Ring")
+	}
+}
