@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"sync"
@@ -95,11 +96,21 @@ func (f *File) Stat() (fs.FileInfo, error) {
 	}
 	defer f.put()
 	fi, err := f.f.Stat()
-	if err != nil && f.release != nil {
-		return os.Stat("/proc/self/fd/" + strconv.Itoa(f.fd)) // the os.File has been closed since
+	if err != nil && f.release != nil { // the os.File has been closed since
+		if fi, err = os.Stat("/proc/self/fd/" + strconv.Itoa(f.fd)); err == nil {
+			fi = namedInfo{fi, filepath.Base(f.Name())}
+		}
 	}
 	return fi, err
 }
+
+// A namedInfo has another name.
+type namedInfo struct {
+	fs.FileInfo
+	name string
+}
+
+func (i namedInfo) Name() string { return i.name }
 
 // ReadDir reads the directory that f is, n entries of it, or all if n is not positive (fs.ReadDirFile).
 func (f *File) ReadDir(n int) ([]fs.DirEntry, error) {
@@ -143,7 +154,8 @@ func (f *File) SyscallConn() (syscall.RawConn, error) {
 }
 
 // Close lets operations on a regular file finish, cancels those that may wait for ever (they resolve with os.ErrClosed),
-// and returns when the descriptor is closed, with close(2)'s error.
+// and returns when the descriptor is closed, with close(2)'s error. What is held back behind something else (Link, Drain, Chain)
+// it waits for, too, and so for that: cancel it first if it may wait for ever.
 func (f *File) Close() error {
 	if f == nil || f.r == nil {
 		return invalid("close", "nil File")

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -626,6 +627,51 @@ func TestNewFileOutlivesTheOsFile(t *testing.T) {
 	got := make([]byte, 1000)
 	if n, err := f.ReadAt(got, 0); n != 1000 || err != nil || !bytes.Equal(got, want) {
 		t.Error(n, err)
+	}
+}
+
+// A File that NewFile has made is what it was, whatever becomes of the os.File.
+func TestNewFileKnowsItsDirectoryAndItsName(t *testing.T) {
+	r := newRing(t, nil)
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b", "c"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("..."), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{dir, filepath.Join(dir, "b")} {
+		of, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := r.NewFile(of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		of.Close()
+		if fi, err := f.Stat(); err != nil || fi.Name() != filepath.Base(name) || fi.IsDir() != (name == dir) {
+			t.Error(fi, err)
+		}
+		if name != dir {
+			continue
+		}
+		var got []string
+		for {
+			es, err := f.ReadDir(2)
+			for _, e := range es {
+				got = append(got, e.Name())
+			}
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if slices.Sort(got); !slices.Equal(got, []string{"a", "b", "c"}) {
+			t.Error(got)
+		}
 	}
 }
 

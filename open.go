@@ -73,7 +73,8 @@ func (r *Ring) NewFile(f *os.File) (*File, error) {
 	}
 	// Closing f waits for its users if it is on the netpoller, as pipes and sockets are, so the File gets a descriptor of its
 	// own then.
-	if errors.Is(f.SetDeadline(time.Time{}), os.ErrNoDeadline) {
+	// A directory too: what has been read of it lies in the os.File.
+	if fi, err := f.Stat(); errors.Is(f.SetDeadline(time.Time{}), os.ErrNoDeadline) && (err != nil || !fi.IsDir()) {
 		return r.borrowFile(f, rc)
 	}
 	fd, err := dup("NewFile", f)
