@@ -21,7 +21,7 @@ func TestCloseWaitsForReadsOfRemoteFiles(t *testing.T) {
 	}
 	t.Cleanup(func() { f.Close() })
 	t.Cleanup(func() { w.Close() }) // first, or who reads still would hold Close up
-	f.remote = true // the server is w
+	f.remote = true                 // the server is w
 	read, closed := make(chan error), make(chan error)
 	go func() {
 		n, err := f.Read(make([]byte, 1))
