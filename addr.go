@@ -36,10 +36,21 @@ func (c *Conn) name(known *net.Addr, ask func(fd int, sa *uring.Sockaddr) error)
 		return nil
 	}
 	addr := c.addr(&sa)
-	if uring.Peername(c.fd, &peer) == nil {
+	if c.remote != nil || uring.Peername(c.fd, &peer) == nil { // a peer that has been there may have gone
 		*known = addr
 	}
 	return addr
+}
+
+// keepNames has c know its addresses when its descriptor is gone.
+func (c *Conn) keepNames() {
+	c.RemoteAddr()
+	local := c.LocalAddr()
+	c.rd.mu.Lock()
+	defer c.rd.mu.Unlock()
+	if c.local == nil {
+		c.local = local // of a socket without a peer
+	}
 }
 
 // addr is sa as package net says it.

@@ -81,6 +81,9 @@ func (r *Ring) NewConn(f *os.File) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	uring.SetNonblock(fd, true) // for who waits with SyscallConn
+	c.RemoteAddr()              // before it goes
+	c.LocalAddr()
 	f.Close()
 	return c, nil
 }
@@ -169,8 +172,7 @@ func (c *Conn) Close() error {
 	if c == nil || c.r == nil {
 		return invalid("close", "nil Conn")
 	}
-	c.LocalAddr() // it knows its addresses afterwards
-	c.RemoteAddr()
+	c.keepNames()
 	if err := c.close(c.closeFD); err != nil {
 		return c.opError("close", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"weak"
 )
 
 // A half is one direction of a Conn, or a Listener: one operation at a time, and a deadline for it.
@@ -49,7 +50,12 @@ func (d *half) setDeadline(t time.Time) {
 		}
 		defer d.strike()
 	case d.timer == nil:
-		d.timer = time.AfterFunc(left, d.expire)
+		w := weak.Make(d) // or what it is the half of would never be finalized
+		d.timer = time.AfterFunc(left, func() {
+			if d := w.Value(); d != nil {
+				d.expire()
+			}
+		})
 	default:
 		d.timer.Reset(left)
 	}

@@ -187,6 +187,6 @@ func (c *Conn) giveUp() (fd int32, ok bool) {
 	}
 	c.once.Do(func() {})
 	runtime.SetFinalizer(c, nil)
-	uring.SetBlocking(c.fd)
+	uring.SetNonblock(c.fd, false) // an older ring takes a descriptor at its word
 	return int32(c.fd), true
 }

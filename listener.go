@@ -46,22 +46,27 @@ func (r *Ring) Listen(network, address string) (*Listener, error) {
 		nl.Close()
 	}
 	if err != nil {
-		return nil, err
+		l.unlink()
+		return nil, l.opError("listen", err)
 	}
 	if l.addr.Network() == "tcp" {
 		uring.TuneTCP(fd) // the connections inherit it
 	}
 	l.init(r, fd)
 	l.socket = true
-	runtime.SetFinalizer(l, func(l *Listener) { l.once.Do(func() { l.closeFD() }) })
+	runtime.SetFinalizer(l, func(l *Listener) { l.once.Do(func() { uring.CloseFD(l.fd) }) }) // by now path may be another's
 	return l, nil
 }
 
 func (l *Listener) closeFD() error {
+	l.unlink()
+	return uring.CloseFD(l.fd)
+}
+
+func (l *Listener) unlink() {
 	if l.path != "" {
 		os.Remove(l.path)
 	}
-	return uring.CloseFD(l.fd)
 }
 
 func (l *Listener) opError(op string, err error) error { return l.netError(op, err) }

@@ -43,6 +43,7 @@ var notPortable = []leftOut{
 		`TestPendingReadStaysWithItsPipe|TestClosedFilesAndSocketsAreErrors`},
 	{"it has to be one of package os's or net's", `TestNumberOfAForeignFileIsUsedOnlyInControl`},
 	{"the errno isn't Linux's", `TestPipesIgnoreTheOffset`},
+	{"Listen duplicates nothing", `TestListenThatFailsLeavesNoPath`},
 }
 
 // threads leaves out what can't be run on threads.

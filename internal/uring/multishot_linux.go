@@ -37,5 +37,5 @@ func Ended(fd int) bool {
 	return n > 0 && p[0].Revents&(unix.POLLRDHUP|unix.POLLHUP) != 0
 }
 
-// SetBlocking clears O_NONBLOCK: an older ring takes a descriptor at its word.
-func SetBlocking(fd int) error { return unix.SetNonblock(fd, false) }
+// SetNonblock sets or clears O_NONBLOCK.
+func SetNonblock(fd int, on bool) error { return unix.SetNonblock(fd, on) }
