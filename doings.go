@@ -2,6 +2,7 @@ package rio
 
 import (
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 
@@ -35,7 +36,7 @@ func (l *loop) mark(c *Stream) {
 
 // admit makes a Stream of an accepted connection.
 func (l *loop) admit(fd int32) {
-	c := &Stream{loop: l, fd: fd}
+	c := &Stream{loop: l, fd: fd, peer: l.peer(fd)}
 	if !l.ending {
 		c.h = l.v.open(c)
 	}
@@ -48,6 +49,20 @@ func (l *loop) admit(fd int32) {
 	}
 	c.id = l.seats.take(c)
 	l.mark(c)
+}
+
+// peer is the address of fd's peer, for as long as fd lives: of one that has reset the connection nobody knows it any more. One that has
+// done so already has none.
+func (l *loop) peer(fd int32) net.Addr {
+	var sa uring.Sockaddr
+	if uring.Peername(int(fd), &sa) != nil {
+		if l.v.l.network == "unix" {
+			sa.SetUnix("")
+		} else {
+			sa.SetInet(uring.AFInet, netip.AddrPortFrom(netip.IPv4Unspecified(), 0), 0)
+		}
+	}
+	return (&Conn{sotype: uring.SockStream}).addr(&sa)
 }
 
 // refuse closes a connection that nobody has heard of.

@@ -14,6 +14,7 @@ import (
 type Stream struct {
 	loop *loop
 	h    Handler
+	peer net.Addr
 
 	// The loop's own.
 	id  uint64 // its place in the loop's table and that one's generation, as in user_data
@@ -122,20 +123,18 @@ func (c *Stream) Unsent() int {
 	return c.unsent
 }
 
-// LocalAddr is this end's address; nil when c is closed.
-func (c *Stream) LocalAddr() net.Addr { return c.name(uring.Sockname) }
-
-// RemoteAddr is the peer's address; nil when c is closed. Handler.Closed can still ask.
-func (c *Stream) RemoteAddr() net.Addr { return c.name(uring.Peername) }
-
-func (c *Stream) name(ask func(fd int, sa *uring.Sockaddr) error) net.Addr {
+// LocalAddr is this end's address; nil when c is closed. Handler.Closed can still ask.
+func (c *Stream) LocalAddr() net.Addr {
 	var sa uring.Sockaddr
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.fd < 0 || ask(int(c.fd), &sa) != nil {
+	if c.fd < 0 || uring.Sockname(int(c.fd), &sa) != nil {
 		return nil
 	}
 	return (&Conn{sotype: uring.SockStream}).addr(&sa)
 }
+
+// RemoteAddr is the peer's address; 0.0.0.0:0 if it had reset the connection before that was c.
+func (c *Stream) RemoteAddr() net.Addr { return c.peer }
 
 var _ io.WriteCloser = (*Stream)(nil)
