@@ -142,7 +142,14 @@ func (f *File) Alignment() (mem, off int, err error) {
 		return 0, 0, &fs.PathError{Op: "statx", Path: f.Name(), Err: errFileClosed}
 	}
 	defer f.put()
-	return uring.Alignment(f.fd)
+	if mem, off, err = uring.Alignment(f.fd); err != nil {
+		var se *os.SyscallError
+		if errors.As(err, &se) {
+			err = se.Err
+		}
+		return 0, 0, &fs.PathError{Op: "statx", Path: f.Name(), Err: err}
+	}
+	return mem, off, nil
 }
 
 // SyscallConn gives access to the descriptor, which Close waits for.

@@ -74,8 +74,9 @@ func TestAlignmentIsWhatDirectIONeeds(t *testing.T) {
 		t.Errorf("after Close: %v; want os.ErrClosed", err)
 	}
 	in, _ := pipeOn(t, r)
-	if _, _, err := in.Alignment(); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("of a pipe: %v; want ErrUnsupported", err)
+	var pe *fs.PathError
+	if _, _, err := in.Alignment(); !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &pe) || pe.Path != in.Name() {
+		t.Errorf("of a pipe: %v; want ErrUnsupported, and its name", err)
 	}
 }
 
