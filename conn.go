@@ -65,7 +65,7 @@ func (r *Ring) Dial(ctx context.Context, network, address string) (*Conn, error)
 }
 
 // NewConn takes f, a connected socket, over: from here on only the Conn is used, and closed. Closing f afterwards is
-// harmless.
+// harmless. The socket becomes O_NONBLOCK, for whoever shares it too, as it does by net.FileConn.
 func (r *Ring) NewConn(f *os.File) (*Conn, error) {
 	if err := r.usable("NewConn"); err != nil {
 		return nil, err
