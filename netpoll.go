@@ -89,6 +89,9 @@ func (p *netpoll) end(steps int, took time.Duration) {
 		p.shy, p.gain = p.fear, 0
 	case steps > 0:
 		p.gain = askFor
+		if p.fear -= p.fear / 8; p.fear < minFear/2 {
+			p.fear = 0
+		}
 	case p.gain > 0:
 		p.gain--
 	}

@@ -130,14 +130,17 @@ func TestItIsAskedOnlyWhereThatPays(t *testing.T) {
 	if n := asks(&p, 100, result{2000, 10 * time.Millisecond}); n != 100 {
 		t.Errorf("asked %d times of 100 when many ran", n)
 	}
-	for fear := minFear; fear <= maxFear; fear *= 2 {
-		asks(&p, askAfter, paid)
-		if n := asks(&p, 1, long); n != 1 {
-			t.Errorf("asked %d times of 1", n)
+	for range 2 {
+		for fear := minFear; fear <= maxFear; fear *= 2 {
+			p.idle = askAfter - 1
+			if n := asks(&p, 1, long); n != 1 {
+				t.Errorf("asked %d times of 1", n)
+			}
+			if n := asks(&p, fear, paid); n != 0 {
+				t.Errorf("asked %d times of %d after somebody had run for long", n, fear)
+			}
 		}
-		if n := asks(&p, fear, paid); n != 0 {
-			t.Errorf("asked %d times of %d after somebody had run for long", n, fear)
-		}
+		asks(&p, askAfter+100, paid) // long ago
 	}
 }
 
