@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -114,5 +115,52 @@ func TestThreadsThatComeTooLateAreEndedByClose(t *testing.T) {
 				in.Close()
 			}
 		})
+	}
+}
+
+// More than the poller takes can wait for one pipe.
+func TestThreadsThatWaitForOnePipeMayBeMany(t *testing.T) {
+	r := newRing(t, &rio.Config{Backend: rio.Threads, CQDepth: 2048})
+	pr, pw := tempPipe(t)
+	in, err := r.NewFile(pr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	const n = 1000
+	var reads []rio.Completion[int]
+	bufs := make([]byte, n)
+	for i := range n {
+		reads = append(reads, r.ReadAt(in, bufs[i:i+1], 0))
+	}
+	if err := r.SubmitAll(); err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range []int{0, n / 2, n - 1} {
+		if err := reads[i].Cancel(); err != nil {
+			t.Error(err)
+		}
+	}
+	pw.Write(letters(n - 3))
+	for i, c := range reads {
+		m, err := c.Wait()
+		if i == 0 || i == n/2 || i == n-1 {
+			if m != 0 || !errors.Is(err, syscall.ECANCELED) {
+				t.Errorf("%d: %d, %v; want ECANCELED", i, m, err)
+			}
+		} else if m != 1 || err != nil {
+			t.Errorf("%d: %d, %v", i, m, err)
+		}
+	}
+	got, want := []byte(nil), letters(n-3)
+	for _, b := range bufs {
+		if b != 0 {
+			got = append(got, b)
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Error("other bytes than were written")
 	}
 }

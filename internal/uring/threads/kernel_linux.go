@@ -3,6 +3,7 @@ package threads
 import (
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -75,6 +76,8 @@ func (k *kernel) arm(r *request) {
 	switch err {
 	case nil:
 		k.wait(r, (*request).disarm)
+	case unix.EINVAL: // five hundred wait for the same pipe or socket, which is as many as an epoll instance that lies in another takes
+		k.later(r)
 	case unix.EPERM: // there is nothing to wait for
 		r.d.Bounded = true
 		k.pool.do(r)
@@ -85,6 +88,22 @@ func (k *kernel) arm(r *request) {
 		}
 		k.complete(r, -int32(errno))
 	}
+}
+
+const crowded = 10 * time.Millisecond
+
+// later begins r again after a while.
+func (k *kernel) later(r *request) {
+	data := r.data
+	k.wait(r, func(r *request) bool { r.timer.Stop(); return true })
+	r.timer = time.AfterFunc(crowded, func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.waiting[data] == r {
+			k.stop(r)
+			r.target.begin(r)
+		}
+	})
 }
 
 // add puts r's descriptor into the epoll instance. Of one that is there already, a duplicate.
