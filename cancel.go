@@ -63,18 +63,27 @@ func (l *lane) askCancel(o *op) {
 	l.publish(1)
 }
 
-// recancel asks once more for everything that was asked for and has not ended.
-func (l *lane) recancel() {
-	l.lock()
-	for i := range l.table {
-		o := l.table[i].op
-		if o != nil && o.in == nil && o.fate&(fateAbsorb|fateLost) == 0 && o.state.Load()&(isCancelled|isDone) == isCancelled {
-			l.askCancel(o)
+// recancel asks once more for everything that was asked for and has not ended. It reports whether that was everything: not, if
+// the queue stays full (IORING_SETUP_SQPOLL).
+func (l *lane) recancel() (all bool) {
+	for at, room := 0, true; room; {
+		l.lock()
+		room = l.k.SQ.Has(1)
+		for ; at < len(l.table) && l.k.SQ.Has(1); at++ {
+			o := l.table[at].op
+			if o != nil && o.in == nil && o.fate&(fateAbsorb|fateLost) == 0 && o.state.Load()&(isCancelled|isDone) == isCancelled {
+				l.askCancel(o)
+			}
+		}
+		all = at == len(l.table)
+		l.unlock()
+		l.flush()
+		l.reap()
+		if all {
+			return true
 		}
 	}
-	l.unlock()
-	l.flush()
-	l.reap()
+	return false
 }
 
 // cancelWhere cancels every operation that which picks.

@@ -33,9 +33,9 @@ func (r *Ring) sweeper() {
 			case <-r.stop:
 				return
 			}
-			busy, cancelling := r.sweep(n >= next)
+			busy, cancelling, all := r.sweep(n >= next)
 			switch {
-			case !cancelling:
+			case !cancelling || !all:
 				backoff, next = 1, n+1
 			case n >= next:
 				backoff = min(backoff*2, 64)
@@ -54,8 +54,9 @@ func (r *Ring) sweeper() {
 }
 
 // sweep is one tick. It reports whether there was anything to do, and whether cancels are under way, which it repeats if
-// it is told to.
-func (r *Ring) sweep(recancel bool) (busy, cancelling bool) {
+// it is told to, and then whether all.
+func (r *Ring) sweep(recancel bool) (busy, cancelling, all bool) {
+	all = true
 	r.weigh()
 	defer r.side.met.Store(false) // it meets others, too
 	for l := range r.lanes() {
@@ -69,13 +70,13 @@ func (r *Ring) sweep(recancel bool) (busy, cancelling bool) {
 		busy = l.swept.leavesUnread(l) || l.reap() || l.heldBack.Load() || busy
 		if l.cancelling.Load() > 0 {
 			if recancel {
-				l.recancel()
+				all = l.recancel() && all
 			}
 			busy, cancelling = true, true
 		}
 		l.swept.note(l)
 	}
-	return busy, cancelling
+	return busy, cancelling, all
 }
 
 // swept is how a lane was left by the last tick. Where others are at work it is better left to them: all at once, and on the

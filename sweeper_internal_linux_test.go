@@ -1,6 +1,8 @@
 package rio
 
 import (
+	"errors"
+	"syscall"
 	"testing"
 
 	"github.com/seed-9c58b644/rio/internal/hook"
@@ -135,5 +137,35 @@ func TestTheSweeperCountsThePs(t *testing.T) {
 			}
 			return r.procs.Load() == int32(n)
 		})
+	}
+}
+
+// More cancels than the queue holds go out in one go: one queue full of them a tick took seconds.
+func TestCancelsOfManyGoOutTogether(t *testing.T) {
+	firstLaneOnly(t)
+	r := openRing(t, &Config{Depth: 8, CQDepth: 2048})
+	if !r.k.Plain() {
+		t.Skip("a simulated kernel takes what it likes")
+	}
+	f, _ := pipeOn(t, r)
+	var reads []Completion[int]
+	for range 1000 {
+		reads = append(reads, r.ReadAt(f, make([]byte, 1), 0))
+	}
+	if err := r.SubmitAll(); err != nil {
+		t.Fatal(err)
+	}
+	r.lane.cancelWhere(0, func(*op) bool { return true })
+	left, before := r.inFlight(), r.Stats().Submitted
+	if !r.lane.recancel() {
+		t.Error("it has not asked for all")
+	}
+	if n := r.Stats().Submitted - before; n < left {
+		t.Errorf("%d cancels for %d operations", n, left)
+	}
+	for _, c := range reads {
+		if n, err := c.Wait(); n != 0 || !errors.Is(err, syscall.ECANCELED) {
+			t.Fatal(n, err)
+		}
 	}
 }
