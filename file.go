@@ -4,9 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
-	"strconv"
 	"sync"
 	"syscall"
 
@@ -97,20 +95,16 @@ func (f *File) Stat() (fs.FileInfo, error) {
 	defer f.put()
 	fi, err := f.f.Stat()
 	if err != nil && f.release != nil { // the os.File has been closed since
-		if fi, err = os.Stat("/proc/self/fd/" + strconv.Itoa(f.fd)); err == nil {
-			fi = namedInfo{fi, filepath.Base(f.Name())}
+		var fd int
+		if fd, err = uring.DupPath(f.fd); err != nil {
+			return nil, &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
 		}
+		of := os.NewFile(uintptr(fd), f.Name()) // os.SameFile knows only what package os has made
+		defer of.Close()
+		return of.Stat()
 	}
 	return fi, err
 }
-
-// A namedInfo has another name.
-type namedInfo struct {
-	fs.FileInfo
-	name string
-}
-
-func (i namedInfo) Name() string { return i.name }
 
 // ReadDir reads the directory that f is, n entries of it, or all if n is not positive (fs.ReadDirFile).
 func (f *File) ReadDir(n int) ([]fs.DirEntry, error) {

@@ -650,8 +650,12 @@ func TestNewFileKnowsItsDirectoryAndItsName(t *testing.T) {
 		}
 		defer f.Close()
 		of.Close()
-		if fi, err := f.Stat(); err != nil || fi.Name() != filepath.Base(name) || fi.IsDir() != (name == dir) {
+		fi, err := f.Stat()
+		if err != nil || fi.Name() != filepath.Base(name) || fi.IsDir() != (name == dir) {
 			t.Error(fi, err)
+		}
+		if want, err := os.Stat(name); err != nil || !os.SameFile(fi, want) {
+			t.Error("it is another file", err)
 		}
 		if name != dir {
 			continue
@@ -672,6 +676,35 @@ func TestNewFileKnowsItsDirectoryAndItsName(t *testing.T) {
 		if slices.Sort(got); !slices.Equal(got, []string{"a", "b", "c"}) {
 			t.Error(got)
 		}
+	}
+}
+
+// What an os.File has read ahead of a directory is not lost.
+func TestNewFileOfADirectoryThatIsPartlyRead(t *testing.T) {
+	r := newRing(t, nil)
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b", "c"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	of, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer of.Close()
+	first, err := of.ReadDir(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := r.NewFile(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rest, err := f.ReadDir(-1)
+	if err != nil || len(rest) != 2 || rest[0].Name() == first[0].Name() || rest[1].Name() == first[0].Name() {
+		t.Errorf("%v, then %v, %v", first, rest, err)
 	}
 }
 

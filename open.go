@@ -73,8 +73,8 @@ func (r *Ring) NewFile(f *os.File) (*File, error) {
 	}
 	// Closing f waits for its users if it is on the netpoller, as pipes and sockets are, so the File gets a descriptor of its
 	// own then.
-	// A directory too: what has been read of it lies in the os.File.
-	if fi, err := f.Stat(); errors.Is(f.SetDeadline(time.Time{}), os.ErrNoDeadline) && (err != nil || !fi.IsDir()) {
+	// A directory too, as long as nothing of it has been read: that lies in the os.File.
+	if errors.Is(f.SetDeadline(time.Time{}), os.ErrNoDeadline) && !isFresh(f, rc) {
 		return r.borrowFile(f, rc)
 	}
 	fd, err := dup("NewFile", f)
@@ -86,6 +86,19 @@ func (r *Ring) NewFile(f *os.File) (*File, error) {
 		f.Close()
 	}
 	return file, err
+}
+
+// isFresh reports whether f is a directory of which nothing has been read.
+func isFresh(f *os.File, rc syscall.RawConn) (fresh bool) {
+	fi, err := f.Stat()
+	if err != nil || !fi.IsDir() {
+		return false
+	}
+	rc.Control(func(fd uintptr) { // f's own Seek forgets what has been read
+		at, err := uring.Seek(int(fd), 0, io.SeekCurrent)
+		fresh = at == 0 && err == nil
+	})
+	return fresh
 }
 
 // borrowFile makes a File of f's own descriptor: to close a duplicate would drop the fcntl locks that the process has on

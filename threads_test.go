@@ -38,11 +38,12 @@ var notPortable = []leftOut{
 	{"a RawConn waits on Go's poller, which the Ring doesn't count; a listener's can't", `TestSyscallConnOfAConn|TestMethodsNeverSayECANCELED|` +
 		`TestSyscallConnReadWaitsForThePipe|TestRawConnsObeyMovedDeadlinesAndClose|TestErrorsOfARawConnAreThoseOfPackageNet`},
 	{"NewFile duplicates, which drops fcntl locks, doesn't know O_APPEND, and closes", `TestFcntlLocksSurviveNewFile|TestForeignFilesKeepTheirLocks|` +
-		`TestFileDoesWhatAnOsFileDoes|TestNewFileTakesOver`},
+		`TestFileDoesWhatAnOsFileDoes|TestNewFileTakesOver|TestNewFileOfADirectoryThatIsPartlyRead`},
 	{"a foreign file is its owner's: closed meanwhile, it is an error", `TestChainReachesItsFilesAfterTheyWereClosed|TestNoOperationReachesAnotherFile|` +
 		`TestPendingReadStaysWithItsPipe|TestClosedFilesAndSocketsAreErrors`},
 	{"it has to be one of package os's or net's", `TestNumberOfAForeignFileIsUsedOnlyInControl`},
 	{"the errno isn't Linux's", `TestPipesIgnoreTheOffset`},
+	{"it reads by the descriptor", `TestCloseWaitsForReadsOfRemoteFiles`},
 	{"Listen duplicates nothing", `TestListenThatFailsLeavesNoPath`},
 }
 

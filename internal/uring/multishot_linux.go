@@ -3,6 +3,7 @@ package uring
 import (
 	"errors"
 	"os"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +36,11 @@ func Ended(fd int) bool {
 	p := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 	n, _ := unix.Poll(p[:], 0)
 	return n > 0 && p[0].Revents&(unix.POLLRDHUP|unix.POLLHUP) != 0
+}
+
+// DupPath makes a descriptor of the same file that is good for fstat(2) alone (O_PATH): closing it drops no locks.
+func DupPath(fd int) (int, error) {
+	return unix.Open("/proc/self/fd/"+strconv.Itoa(fd), unix.O_PATH|unix.O_CLOEXEC, 0)
 }
 
 // SetNonblock sets or clears O_NONBLOCK.
