@@ -21,12 +21,25 @@ func (l *lane) newEpoch(o *op, g *group) bool {
 	case last != l.cq.epochs[0] && last.started == last.finished:
 		last.gate = g // all that was in it was given up before it could begin
 	default:
+		l.forgetEpochs()
 		o.epoch = &epoch{gate: g}
 		l.sq.epoch = o.epoch
 		l.cq.epochs = append(l.cq.epochs, o.epoch)
 	}
 	o.epoch.started++
 	return !idle
+}
+
+// forgetEpochs forgets those that somebody has given up all of, before it could begin, but for the last. Their started stands still.
+func (l *lane) forgetEpochs() {
+	kept := l.cq.epochs[:1]
+	for _, e := range l.cq.epochs[1:] {
+		if e == l.sq.epoch || e.started != e.finished {
+			kept = append(kept, e)
+		}
+	}
+	clear(l.cq.epochs[len(kept):])
+	l.cq.epochs = kept
 }
 
 // gate makes g, of the first lane, wait for what was started on the side lane l so far. It reports whether there is any.
