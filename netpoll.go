@@ -24,6 +24,7 @@ type netpoll struct {
 const (
 	askFor   = 8
 	askAfter = 64 // of idle
+	aStep    = 20 * time.Microsecond
 )
 
 // askPoller lets run who can, who Go's poller knows to be ready included. It reports whether l's operations have got further.
@@ -34,9 +35,13 @@ func (l *lane) askPoller() bool {
 	}
 	before, began := l.queuedSQEs(), time.Now()
 	p.dozer.Doze()
-	// That lets who rang it run first. The other way round it is after one Gosched, but for each 61st.
-	runtime.Gosched()
-	runtime.Gosched()
+	// That lets who rang it run first. The other way round it is after one Gosched, but for each 61st. Beside somebody who computes each
+	// would take as long as the first.
+	for range 2 {
+		if time.Since(began) <= patient {
+			runtime.Gosched()
+		}
+	}
 	took := time.Since(began)
 	steps := int(l.queuedSQEs() - before)
 	l.flush()
@@ -81,10 +86,10 @@ func (p *netpoll) open() bool {
 	return !p.none
 }
 
-// end notes what came of it. Who runs for long for nothing computes: see scheduler.
+// end notes what came of it. Who runs for longer than those would whose steps there were computes: see scheduler.
 func (p *netpoll) end(steps int, took time.Duration) {
 	switch {
-	case took > patient && took/time.Duration(steps+1) > stranger:
+	case took > patient && took/time.Duration(steps+1) > aStep:
 		p.fear = min(max(2*p.fear, minFear), maxFear)
 		p.shy, p.gain = p.fear, 0
 	case steps > 0:

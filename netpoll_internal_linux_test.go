@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -90,12 +91,34 @@ func TestPeersRunBeforeALeaderWaits(t *testing.T) {
 	firstLaneOnly(t)
 	r := onePlain(t)
 	answering(t, r, "tcp", 1, 4*askAfter) // it finds out
-	const times = 1000
-	before := r.Stats().Enters
-	answering(t, r, "tcp", 1, times)
-	if n := r.Stats().Enters - before; n > times*5/2 {
-		t.Errorf("%d enters for %d messages: one to send, one to receive, and many waits", n, times)
+	const times = 500
+	fewest := uint64(1 << 32)
+	for range 50 { // what else the machine does may take the P away
+		before := r.Stats().Enters
+		answering(t, r, "tcp", 1, times)
+		if fewest = min(fewest, r.Stats().Enters-before); fewest < times*21/10 {
+			return
+		}
 	}
+	t.Errorf("%d enters for %d messages: one to send, one to receive, and many waits", fewest, times)
+}
+
+func TestCloseClosesWhatAsksThePoller(t *testing.T) {
+	r := onePlain(t)
+	answering(t, r, "tcp", 1, 4*askAfter)
+	if r.netpoll.dozer == nil {
+		t.Fatal("nobody has asked")
+	}
+	fds := func() int {
+		es, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(es)
+	}
+	before := fds()
+	r.Close()
+	until(t, "the ring, its eventfd and the dozer's are closed", func() bool { return fds() <= before-3 })
 }
 
 func TestItIsAskedOnlyWhereThatPays(t *testing.T) {
@@ -170,7 +193,7 @@ func TestWithoutTheBellALeaderWaitsInTheKernel(t *testing.T) {
 	}
 }
 
-// Those who wait on the ring, on Go's poller, and compute go on beside each other.
+// Those who wait on the ring, on Go's poller, and compute go on beside each other: nobody waits for ever.
 func TestALeaderThatDozesHoldsNobodyUp(t *testing.T) {
 	r := onePlain(t)
 	stop := make(chan struct{})
