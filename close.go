@@ -41,6 +41,7 @@ func (r *Ring) shut() error {
 	}
 	r.waits.settle()
 	r.hands.settle()
+	r.remotes.settle()
 	if r.broken() == nil {
 		r.orphans.closeAll()
 	}

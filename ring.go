@@ -35,6 +35,7 @@ type Ring struct {
 	memories  memories // Buffers
 	atOnce    atOnce
 	hands     byHand
+	remotes   byHand   // reads of remote Files
 	services  services // Listener.Serve
 	waits     waits    // of Conns
 	broke     atomic.Pointer[error]
@@ -73,6 +74,7 @@ func newOn(cfg *Config, on hook.Kernel) (*Ring, error) {
 	r := &Ring{
 		born: time.Now(), fresh: make(chan chan struct{}, 4), stop: make(chan struct{}),
 		hands:       byHand{idle: make(chan struct{}, 1)},
+		remotes:     byHand{idle: make(chan struct{}, 1)},
 		wakeSweeper: make(chan struct{}, 1), sweeperGone: make(chan struct{}), reaperGone: make(chan struct{}),
 	}
 	if on.Make == nil {
