@@ -36,7 +36,7 @@ func (c *Conn) name(known *net.Addr, ask func(fd int, sa *uring.Sockaddr) error)
 		return nil
 	}
 	addr := c.addr(&sa)
-	if c.remote != nil || uring.Peername(c.fd, &peer) == nil { // a peer that has been there may have gone
+	if uring.Peername(c.fd, &peer) == nil {
 		*known = addr
 	}
 	return addr
@@ -49,7 +49,7 @@ func (c *Conn) keepNames() {
 	c.rd.mu.Lock()
 	defer c.rd.mu.Unlock()
 	if c.local == nil {
-		c.local = local // of a socket without a peer
+		c.local = local // of a socket without a peer, or whose peer has gone
 	}
 }
 

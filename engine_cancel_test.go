@@ -421,7 +421,6 @@ func TestDoneContextsTakeBackWhatWaitsForItsSuccessor(t *testing.T) {
 	t.Error("each of a thousand was submitted")
 }
 
-// If the operation won, its result counts, whatever became of the context.
 // What a Link has ended before is no matter of the context.
 func TestAFailedLinkIsNotTheContextsEnd(t *testing.T) {
 	r := newRing(t, nil)
@@ -441,6 +440,7 @@ func TestAFailedLinkIsNotTheContextsEnd(t *testing.T) {
 	}
 }
 
+// If the operation won, its result counts, whatever became of the context.
 func TestResultsCountThoughTheContextIsDone(t *testing.T) {
 	r := newRing(t, nil)
 	f := openOn(t, r, filepath.Join(t.TempDir(), "file"), os.O_RDWR|os.O_CREATE)

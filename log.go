@@ -30,10 +30,11 @@ func (r *Ring) logTo(cfg *Config) {
 	}
 }
 
-// lineStands is after how long in line for a place the Logger hears of it, once in lineSaid.
+// lineSaid is how often at most the Logger hears of a line for places.
 const lineSaid = time.Minute
 
-var lineStands = time.Second // tests change it
+// lineStands is after how long in line it does. Tests change it.
+var lineStands = time.Second
 
 // watchLine tells the Logger that the caller is in line, and what holds the places, unless it is stopped before.
 func (r *Ring) watchLine() *time.Timer {
@@ -48,7 +49,7 @@ func (r *Ring) watchLine() *time.Timer {
 	})
 }
 
-// holders counts what has a ticket and is with the kernel, by kind.
+// holders counts what has a ticket, by kind.
 func (r *Ring) holders() (attrs []slog.Attr) {
 	var counts [numKinds]int
 	for l := range r.lanes() {

@@ -76,6 +76,9 @@ func TestLoggerHearsWhatHoldsThePlaces(t *testing.T) {
 			l, c, _ := listening(t, r, "tcp")
 			r.Recv(c, make([]byte, 1))
 			r.Accept(l)
+			_, idle, _ := listening(t, r, "tcp")
+			go idle.Read(make([]byte, 1)) // holds none
+			until(t, "it waits", func() bool { return r.Stats().Started-r.Stats().Completed == 3 })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,6 +109,40 @@ func TestLoggerHearsWhatHoldsThePlaces(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Who has got a place before that is no matter of the Logger's.
+func TestLoggerHearsNothingOfAShortLine(t *testing.T) {
+	before := lineStands
+	lineStands = 30 * time.Millisecond
+	defer func() { lineStands = before }()
+	var h heard
+	for range 20 { // each time a slow machine may be too slow
+		r := openRing(t, &Config{Depth: 1, CQDepth: 2, Logger: h.logger()})
+		f, w := pipeOn(t, r)
+		r.ReadAt(f, make([]byte, 1), 0)
+		r.ReadAt(f, make([]byte, 1), 0)
+		began, done := time.Now(), make(chan error)
+		go func() {
+			_, err := r.Nop().Wait()
+			done <- err
+		}()
+		until(t, "it is in line", func() bool { return r.tickets.waiting.Load() == 1 })
+		w.Write([]byte("x"))
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if time.Since(began) < lineStands {
+			time.Sleep(2 * lineStands)
+			for _, l := range h.lines() {
+				if strings.Contains(l, "waits for a place") {
+					t.Error(l)
+				}
+			}
+			return
+		}
+	}
+	t.Skip("the machine is too slow")
 }
 
 // It runs itself with few descriptors.

@@ -42,8 +42,8 @@ func DescribeFor(fd int, op uring.Opcode) Descriptor {
 }
 
 // Perform does what r asks for. blocked says that it has to wait first, for Events, and then to be performed again. Of a
-// Descriptor that isn't Bounded it never waits itself, unless somebody else takes what there was to be read from a device that
-// isn't O_NONBLOCK.
+// Descriptor that isn't Bounded it never waits itself, unless somebody else takes what there was to be read from a device, or a pipe
+// that can't be opened once more, that isn't O_NONBLOCK.
 func (d *Descriptor) Perform(r *uring.Request, p *Progress) (res int32, blocked bool) {
 	addr := uintptr(r.Addr.Uint64())
 	switch r.Op {

@@ -155,7 +155,7 @@ func (d *Descriptor) message(bufs [][]byte, reads bool, flags uring.OpFlags) (in
 }
 
 // pipe is a read or write that doesn't wait, of what is no socket. It may, if somebody else is faster, of a device that isn't
-// O_NONBLOCK: to that no more is written than what can be written if anything can (PIPE_BUF).
+// O_NONBLOCK, or a pipe that can't be opened once more: to that no more is written than what can be written if anything can (PIPE_BUF).
 func (d *Descriptor) pipe(bufs [][]byte, reads bool) (int, syscall.Errno) {
 	nr, events := uintptr(unix.SYS_WRITEV), int16(unix.POLLOUT)
 	if reads {
@@ -206,6 +206,7 @@ func (d *Descriptor) reopen(reads bool) (fd int, ok bool) {
 	if reads {
 		mode = unix.O_RDONLY
 	}
+	mode |= uring.FileFlags(d.FD) & unix.O_DIRECT // packets
 	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(d.FD), mode|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	return fd, err == nil
 }
