@@ -73,7 +73,7 @@ func (l *loop) advance(c *Stream) bool {
 	if c.h == nil {
 		return true // finished
 	}
-	if !l.room(4) {
+	if !l.room(4 + loopReserve) {
 		return false
 	}
 	c.has &^= isMarked

@@ -69,7 +69,7 @@ func (l *loop) look() {
 	for _, c := range k.streams {
 		if c.has&(isReceiving|isRecvCancelled) == isReceiving {
 			switch heard := c.has&isHeard != 0; {
-			case heard, !l.room(1):
+			case heard, !l.room(1 + loopReserve):
 				c.has &^= isHeard
 				kept = append(kept, c)
 				continue

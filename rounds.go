@@ -119,6 +119,10 @@ func (l *loop) publish() {
 	l.k.SQ.Publish()
 }
 
+// loopReserve is how many requests the loop itself may have to write while the kernel takes none: for the waker and its end, for one of
+// accept, its timer and its poll and the ends of all three, for the lookout's timer and its end. Who writes a Stream's leaves room for them.
+const loopReserve = 8
+
 // room reports whether n requests can be written, for which it submits if it must.
 func (l *loop) room(n uint32) bool {
 	if l.k.SQ.Has(n) {

@@ -80,6 +80,7 @@ func (l *Listener) Serve(ctx context.Context, s *Server) error {
 	if err := l.r.services.add(v); err != nil {
 		return l.opError("serve", err)
 	}
+	defer close(v.gone) // whatever happens: Ring.Close may wait for it
 	defer l.r.services.remove(v)
 	if !l.get() {
 		return l.opError("serve", l.closedError())
@@ -121,7 +122,6 @@ func newService(l *Listener, s *Server) *service {
 
 // run runs the loops until the last one is over. None accepts before all have what they need.
 func (v *service) run() error {
-	defer close(v.gone)
 	var over sync.WaitGroup
 	ready, start := make(chan error), make(chan bool)
 	for _, lp := range v.loops {

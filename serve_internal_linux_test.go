@@ -1,0 +1,150 @@
+package rio
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
+
+type echoes struct{}
+
+func (echoes) Data(c *Stream, p []byte) { c.Write(p) }
+func (echoes) Closed(*Stream, error)    {}
+
+// Ring.Close waits for those who Serve, also for who finds the Listener closed just then.
+func TestServeOfAClosedListenerHoldsNobodyUp(t *testing.T) {
+	withProcs(t, 2)
+	r := openRing(t, nil)
+	l, err := r.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.close(l.closeFD) // the first half of Close
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if l.Serve(context.Background(), &Server{Open: func(*Stream) Handler { return echoes{} }}) == nil {
+					t.Error("it serves")
+				}
+			}
+		}
+	}()
+	seen := map[*service]bool{}
+	until(t, "some are seen", func() bool {
+		r.services.mu.Lock()
+		for v := range r.services.all {
+			seen[v] = true
+		}
+		r.services.mu.Unlock()
+		return len(seen) >= 20
+	})
+	close(stop)
+	<-stopped
+	for v := range seen {
+		select {
+		case <-v.gone:
+		case <-time.After(10 * time.Second):
+			t.Fatal("Ring.Close would wait for one that is gone")
+		}
+	}
+}
+
+// A shortKernel takes nothing while it is short of memory.
+type shortKernel struct {
+	uring.Kernel
+	short *atomic.Bool
+}
+
+func (k shortKernel) Enter(submit, wait, flags uint32, limit time.Duration) (int, syscall.Errno) {
+	if !k.short.Load() {
+		return k.Kernel.Enter(submit, wait, flags, limit)
+	}
+	k.Kernel.Enter(0, 0, flags, 0)
+	return 0, syscall.EAGAIN
+}
+
+// When the kernel takes nothing for a while, and the queue is full, Serve goes on afterwards, whatever was to be done meanwhile.
+func TestServeGoesOnAfterTheKernelTookNothing(t *testing.T) {
+	for _, ends := range []bool{false, true} {
+		t.Run(fmt.Sprintf("ends=%t", ends), func(t *testing.T) {
+			r := openRing(t, &Config{Backend: Threads})
+			if r.loopKernel == nil {
+				t.Skip("its loops have no kernel but Linux")
+			}
+			var short atomic.Bool
+			inner := r.loopKernel
+			r.loopKernel = func(q *uring.Queues) uring.Kernel { return shortKernel{inner(q), &short} }
+			l, err := r.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			const n = 1400 // more than the queue holds
+			opened := make(chan *Stream, n+1)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			done := make(chan error, 1)
+			go func() {
+				done <- l.Serve(ctx, &Server{Loops: 1, Open: func(c *Stream) Handler { opened <- c; return echoes{} }})
+			}()
+			var clients []net.Conn
+			var streams []*Stream
+			dial := func() {
+				c, err := net.Dial("tcp", l.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { c.Close() })
+				c.SetDeadline(time.Now().Add(20 * time.Second))
+				clients = append(clients, c)
+			}
+			for range n {
+				dial()
+				streams = append(streams, <-opened)
+			}
+			for _, c := range []net.Conn{clients[0], clients[n-1]} { // all are received from
+				io.WriteString(c, "-")
+				if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			short.Store(true)
+			time.AfterFunc(500*time.Millisecond, func() { short.Store(false) })
+			for _, s := range streams {
+				s.Write([]byte("x"))
+			}
+			dial() // accepted, and another accept asked for
+			<-opened
+			if ends {
+				cancel()
+			}
+			for i, c := range clients[:n] {
+				if b, err := io.ReadAll(io.LimitReader(c, 1)); !ends && (string(b) != "x" || err != nil) {
+					t.Fatalf("%d: %q, %v", i, b, err)
+				}
+			}
+			if !ends {
+				io.WriteString(clients[n], "y")
+				if b, err := io.ReadAll(io.LimitReader(clients[n], 1)); string(b) != "y" || err != nil {
+					t.Fatalf("%q, %v", b, err)
+				}
+			}
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
