@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -351,4 +352,41 @@ func TestContextsThatEndLoseNothing(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d were faster than their context", won, len(want))
+}
+
+// A datagram is a piece, however large, whoever waits for it.
+func TestReceivedHasWholeDatagrams(t *testing.T) {
+	waits(t, func(t *testing.T, profile io.Writer) {
+		r := newRing(t, &rio.Config{Profile: profile})
+		pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pc.Close()
+		c, err := r.Dial(t.Context(), "udp4", pc.LocalAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		sizes := []int{9000, 0, 1, 9216} // some systems send no more
+		if runtime.GOOS == "linux" {
+			sizes = append(sizes, 40000, 65507)
+		}
+		send := func(n int) {
+			if _, err := pc.WriteTo(letters(n), c.LocalAddr()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		next := 0
+		send(sizes[0])
+		for p, err := range c.Received(t.Context()) {
+			if err != nil || !bytes.Equal(p, letters(sizes[next])) {
+				t.Fatalf("%d bytes, %v; want %d", len(p), err, sizes[next])
+			}
+			if next++; next == len(sizes) {
+				break
+			}
+			send(sizes[next])
+		}
+	})
 }

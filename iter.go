@@ -65,7 +65,10 @@ func temporary(err error) bool {
 	return ok && t.Temporary()
 }
 
-const receivingSize = 16 << 10
+const (
+	receivingSize = 16 << 10
+	datagramSize  = 64 << 10
+)
 
 // receiving are buffers for what Received doesn't get by a multishot request.
 var receiving = sync.Pool{New: func() any { return new([receivingSize]byte) }}
@@ -80,7 +83,7 @@ var receiving = sync.Pool{New: func() any { return new([receivingSize]byte) }}
 //	}
 //
 // The memory of a piece is the loop's until its next turn; built with -race, it is overwritten then. The end of the stream
-// just ends the loop. Deadlines are for Read alone.
+// just ends the loop. Deadlines are for Read alone. A piece of a socket for datagrams is one of them, or its first 64 KiB.
 //
 // With several Ps it waits on Go's poller, as Read does, and has no buffer meanwhile. With one P, or what wants to see every
 // operation (Profile, TraceInFlight), one request receives one piece after the other from its second turn on
@@ -120,7 +123,7 @@ func (t *taker) received(ctx context.Context) ([]byte, error) {
 		return nil, err
 	case o != nil:
 		n, err := take[int](o, o.retire())
-		s.p = t.buf[:n:n]
+		s.p = t.into()[:n:n]
 		t.piece = s
 		return s.p, err
 	}

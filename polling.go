@@ -76,8 +76,17 @@ func (t *taker) poll(ctx context.Context) (s shot, ok bool, err error) {
 		receiving.Put(t.buf)
 		t.buf = nil
 	}
-	buf, n, err := w.receive()
+	var buf *[receivingSize]byte
+	var n int
+	if t.never {
+		n, err = w.read(t.into())
+	} else {
+		buf, n, err = w.receive()
+	}
 	switch {
+	case err == nil && t.never:
+		t.first = false
+		s.p = t.into()[:n:n]
 	case err == nil:
 		t.buf, t.polled, t.first = buf, true, false
 		s.p = buf[:n:n]

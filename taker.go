@@ -16,7 +16,8 @@ type taker struct {
 	in      *inbox
 	w       op // what it waits for
 	buf     *[receivingSize]byte
-	piece   shot // the loop's until its next turn
+	big     []byte // as buf, for the largest datagram
+	piece   shot   // the loop's until its next turn
 	first   bool
 	polled  bool        // buf came by way of the poller
 	unwatch func() bool // ends what tells it of its context there
@@ -85,14 +86,25 @@ func (t *taker) next(ctx context.Context) (s shot, o *op, err error) {
 	}
 }
 
+// into is what a receive of t's own is into.
+func (t *taker) into() []byte {
+	switch {
+	case t.never && t.big == nil:
+		t.big = make([]byte, datagramSize)
+		fallthrough
+	case t.never:
+		return t.big
+	case t.buf == nil:
+		t.buf = receiving.Get().(*[receivingSize]byte)
+	}
+	return t.buf[:]
+}
+
 // single asks for one alone. By then the provided buffers may be back.
 func (t *taker) single(ctx context.Context) (*op, error) {
 	c := call{kind: kindAccept}
 	if t.in.kind == kindReceives {
-		if t.buf == nil {
-			t.buf = receiving.Get().(*[receivingSize]byte)
-		}
-		c = call{kind: kindRecv, buf: t.buf[:]}
+		c = call{kind: kindRecv, buf: t.into()}
 	}
 	t.first = false
 	o, err := t.in.lane.ring.runContext(ctx, t.h, &c)
