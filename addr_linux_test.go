@@ -317,3 +317,24 @@ func TestSyscallConnOfABlockingSocketObeysTheDeadline(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestErrorsOfAStreamNameItsNetworkAndItsPeer(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		errs := make(chan error, 1)
+		v := serveOn(t, network, handler{data: func(c *rio.Stream, p []byte) {
+			c.Close()
+			_, err := c.Write(p)
+			errs <- err
+		}}, rio.Server{})
+		c, err := net.Dial(network, v.l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprint(c, "x")
+		var oe *net.OpError
+		if err := <-errs; !errors.As(err, &oe) || oe.Net != network || oe.Addr == nil || oe.Addr.Network() != network {
+			t.Errorf("%v; want it to name %s", err, network)
+		}
+	}
+}

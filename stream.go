@@ -52,7 +52,7 @@ func (c *Stream) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	if c.asked&(wantClose|wantAbort|isFinished) != 0 {
 		c.mu.Unlock()
-		return 0, &net.OpError{Op: "write", Net: "tcp", Err: errConnClosed}
+		return 0, c.writeError()
 	}
 	c.push(p)
 	post := c.asked&isPosted == 0
@@ -90,9 +90,13 @@ func (c *Stream) Flush(ctx context.Context) error {
 // lost is an error if c ended with something unsent. Under mu.
 func (c *Stream) lost() error {
 	if c.unsent > 0 && c.asked&isFinished != 0 {
-		return &net.OpError{Op: "write", Net: "tcp", Err: errConnClosed}
+		return c.writeError()
 	}
 	return nil
+}
+
+func (c *Stream) writeError() error {
+	return &net.OpError{Op: "write", Net: c.loop.v.l.addr.Network(), Addr: c.peer, Err: errConnClosed}
 }
 
 // Close closes c when everything that was written is with the socket; Data is not called any more. A peer that doesn't
