@@ -61,6 +61,8 @@ func (f *openFile) transfer(r *request, errno syscall.Errno) (off int64, n int, 
 		return off, n, -int32(syscall.EBADF)
 	case f.misaligned(bufs, off):
 		return off, n, -int32(syscall.EINVAL)
+	case write && off > maxSize-int64(n):
+		return off, n, -int32(syscall.EFBIG)
 	case errno != 0:
 		if write && !s.off && n > 0 {
 			f.put(bufs, off, s.rand.IntN(n))
@@ -69,9 +71,6 @@ func (f *openFile) transfer(r *request, errno syscall.Errno) (off int64, n int, 
 	}
 	m := s.faults.short(s.rand, n, f.block())
 	if write {
-		if off+int64(n) > maxSize {
-			return off, n, -int32(syscall.EFBIG)
-		}
 		f.put(bufs, off, m)
 	} else {
 		m = f.get(bufs, off, m)
@@ -158,7 +157,7 @@ func (f *openFile) allocate(mode uint32, off, n int64) int32 {
 		return -int32(syscall.EINVAL)
 	case mode&^(keepSize|punchHole|zeroRange) != 0 || mode&(punchHole|zeroRange) == punchHole|zeroRange:
 		return -int32(syscall.EOPNOTSUPP)
-	case off+n > maxSize:
+	case off > maxSize-n:
 		return -int32(syscall.EFBIG)
 	}
 	if mode&keepSize == 0 && off+n > int64(len(f.data)) {
@@ -188,7 +187,7 @@ func (f *openFile) tear(r *request) {
 	case off == -1:
 		off = f.pos
 	}
-	if n > 0 && off+int64(n) <= maxSize && !f.misaligned(bufs, off) {
+	if n > 0 && off <= maxSize-int64(n) && !f.misaligned(bufs, off) {
 		f.put(bufs, off, f.s.rand.IntN(n+1))
 	}
 }
