@@ -26,8 +26,6 @@ type Ring struct {
 
 	tickets   tickets
 	log       *slog.Logger
-	logs      bool         // somebody hears of it
-	told      atomic.Int64 // when it last did of the line for places, in the Ring's life
 	born      time.Time
 	doneMu    sync.Mutex
 	orphans   orphans
@@ -35,7 +33,6 @@ type Ring struct {
 	memories  memories // Buffers
 	atOnce    atOnce
 	hands     byHand
-	remotes   byHand   // reads of remote Files
 	services  services // Listener.Serve
 	waits     waits    // of Conns
 	broke     atomic.Pointer[error]
@@ -49,13 +46,17 @@ type Ring struct {
 	ordered byte // for the race detector: from every witness to whoever waits for an ordered operation
 	turns   turns
 
-	netpoll     netpoll
 	procs       atomic.Int32 // GOMAXPROCS, as the sweeper last saw it
 	asleep      atomic.Bool  // the sweeper
 	wakeSweeper chan struct{}
 	stop        chan struct{}
 	sweeperGone chan struct{}
 	reaperGone  chan struct{}
+
+	netpoll netpoll
+	remotes byHand       // reads of remote Files
+	logs    bool         // somebody hears of the log
+	told    atomic.Int64 // when it last did of the line for places, in the Ring's life
 }
 
 // New sets up a Ring; a nil Config means the defaults. It is an io_uring (io_uring_setup(2)) where that can be had, and
