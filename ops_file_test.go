@@ -438,3 +438,22 @@ func TestClosedFilesAreAnError(t *testing.T) {
 		}
 	})
 }
+
+// An unhashable is a file that can be no key of a map.
+type unhashable struct {
+	*os.File
+	tags []string
+}
+
+func TestAnythingWithADescriptorIsAFile(t *testing.T) {
+	r := newRing(t, nil)
+	f := tempFile(t, "")
+	for i := range 3 {
+		if n, err := r.WriteAt(unhashable{f, nil}, []byte("abc"), int64(3*i)).Wait(); n != 3 || err != nil {
+			t.Error(n, err)
+		}
+	}
+	if got := content(t, f); got != "abcabcabc" {
+		t.Errorf("the file has %q", got)
+	}
+}

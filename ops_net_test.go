@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/seed-9c58b644/rio"
 )
@@ -419,4 +420,21 @@ func TestSendAndRecvOnAClosedConnectionAreErrors(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What the ring does with somebody's connection leaves him his deadlines.
+func TestOperationsLeaveDeadlinesAlone(t *testing.T) {
+	r := newRing(t, nil)
+	a, b := tcpPair(t)
+	for range 2 {
+		a.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		if n, err := r.Send(a, []byte("x")).Wait(); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		rescue := time.AfterFunc(10*time.Second, func() { b.Write([]byte("x")) })
+		if n, err := a.Read(make([]byte, 1)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%d, %v; want its deadline", n, err)
+		}
+		rescue.Stop()
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 
@@ -55,10 +56,29 @@ func examineDisk(path string) *disk {
 		d.Error = err.Error()
 		return d
 	}
-	defer os.Remove(f.Name())
+	defer removing(f.Name())()
 	defer f.Close()
 	d.direct(f)
 	return d
+}
+
+// removing sees to it that the file is removed: when what it returns is called, or a signal ends the program before.
+func removing(name string) (remove func()) {
+	signals, over := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+			os.Remove(name)
+			os.Exit(1)
+		case <-over:
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(over)
+		os.Remove(name)
+	}
 }
 
 // direct says what f, an empty file, has for O_DIRECT.

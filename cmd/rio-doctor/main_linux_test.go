@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
 	"github.com/seed-9c58b644/rio/internal/uring/seccomptest"
@@ -19,6 +20,9 @@ import (
 // forbid is the environment variable that makes this test binary the doctor itself, under a seccomp filter: the number of a
 // system call, and the errno that it has from then on.
 const forbid = "RIO_DOCTOR_FORBID"
+
+// plainly makes it the doctor, and nothing else.
+const plainly = "RIO_DOCTOR_PLAINLY"
 
 func TestMain(m *testing.M) {
 	os.Unsetenv("RIO_BACKEND")
@@ -29,6 +33,10 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		main()
+	}
+	if os.Getenv(plainly) != "" {
+		main()
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
@@ -143,5 +151,36 @@ func TestDoctorNamesTheFilterThatForbidsIt(t *testing.T) {
 				t.Log(page)
 			}
 		})
+	}
+}
+
+func TestDoctorThatIsInterruptedLeavesNothing(t *testing.T) {
+	requireRing(t)
+	dir := t.TempDir()
+	left := func() (names []string) {
+		es, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range es {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	for range 5 {
+		cmd := exec.Command(os.Args[0], dir)
+		cmd.Env = append(os.Environ(), plainly+"=1")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(20 * time.Second); len(left()) == 0 && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(50 * time.Millisecond) // at the beginning, or at the measuring
+		cmd.Process.Signal(os.Interrupt)
+		cmd.Wait()
+		if names := left(); len(names) > 0 {
+			t.Fatal(names)
+		}
 	}
 }

@@ -78,7 +78,7 @@ func (r *report) reads(ring *rio.Ring) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
+	defer removing(tmp.Name())()
 	defer tmp.Close()
 	if _, err := tmp.Write(make([]byte, block*blocks)); err != nil {
 		return err

@@ -28,9 +28,12 @@ var virtuals struct {
 // NewVirtual returns a descriptor for v, until FreeVirtual. The functions of this package that ask about a descriptor, or move
 // its position, ask v, if it is a Virtual.
 func NewVirtual(v any) int {
-	fd := firstVirtual + int(virtuals.last.Add(1))&(firstVirtual-1)
-	virtuals.m.Store(fd, v)
-	return fd
+	for {
+		fd := firstVirtual + int(virtuals.last.Add(1))&(firstVirtual-1)
+		if _, taken := virtuals.m.LoadOrStore(fd, v); !taken {
+			return fd
+		}
+	}
 }
 
 // FreeVirtual makes fd invalid.

@@ -3,6 +3,7 @@ package threads
 import (
 	"errors"
 	"net"
+	"reflect"
 	"syscall"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
@@ -54,20 +55,26 @@ func (k *kernel) holdObject(f syscall.Conn) (lent, error) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	b := k.borrowed[f]
+	hashable := reflect.ValueOf(f).Comparable()
+	var b *borrowed
+	if hashable {
+		b = k.borrowed[f]
+	}
 	if b == nil {
 		t := foreign(f)
 		if t == nil {
 			return lent{}, errors.ErrUnsupported
 		}
 		b = &borrowed{target: t}
-		k.borrowed[f] = b
+		if hashable {
+			k.borrowed[f] = b
+		}
 	}
 	b.users++
 	return lent{b.target, func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		if b.users--; b.users == 0 && !owes(b.target) { // otherwise for good, unless it is lent once more
+		if b.users--; b.users == 0 && hashable && !owes(b.target) { // otherwise for good, unless it is lent once more
 			delete(k.borrowed, f)
 		}
 	}}, nil

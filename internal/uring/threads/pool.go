@@ -32,6 +32,11 @@ func (p *pool) do(r *request) {
 		w.work <- r
 		return
 	}
+	if p.head > 64 && p.head > len(p.queue)/2 { // it may never be empty
+		n := copy(p.queue, p.queue[p.head:])
+		clear(p.queue[n:])
+		p.queue, p.head = p.queue[:n], 0
+	}
 	p.queue = append(p.queue, r)
 	if p.n < p.max {
 		p.n++

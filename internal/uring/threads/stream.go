@@ -3,6 +3,7 @@ package threads
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
 	"runtime"
 	"slices"
@@ -143,7 +144,7 @@ type deadlines interface {
 }
 
 func newStream(rw io.ReadWriter, d deadlines) *stream {
-	if d.SetReadDeadline(time.Time{}) != nil { // nor do they have the other one
+	if !hasDeadlines(d) {
 		i := interrupts(rw)
 		return &stream{in: direction{alone: alone{call: rw.Read, interrupter: i, reads: true}}, out: direction{alone: alone{call: rw.Write, interrupter: i}}}
 	}
@@ -166,6 +167,15 @@ func newStream(rw io.ReadWriter, d deadlines) *stream {
 		return send(r, rw.Write)
 	}
 	return s
+}
+
+// hasDeadlines asks d by way of that for reading, which is none then; but those of package net have both.
+func hasDeadlines(d deadlines) bool {
+	switch d.(type) {
+	case *net.TCPConn, *net.UnixConn, *net.UDPConn, *net.IPConn:
+		return true
+	}
+	return d.SetReadDeadline(time.Time{}) == nil
 }
 
 // atOnce is how long something may take that isn't to be waited for: with a deadline that has passed nothing is tried.
