@@ -64,26 +64,27 @@ func (l *lane) askCancel(o *op) {
 }
 
 // recancel asks once more for everything that was asked for and has not ended. It reports whether that was everything: not, if
-// the queue stays full (IORING_SETUP_SQPOLL).
+// the queue stays full, because others are submitting (or IORING_SETUP_SQPOLL's thread is); then the next one goes on where it stopped.
 func (l *lane) recancel() (all bool) {
-	for at, room := 0, true; room; {
+	for left, room := -1, true; room && left != 0; {
 		l.lock()
+		if left < 0 {
+			left = len(l.table)
+		}
 		room = l.k.SQ.Has(1)
-		for ; at < len(l.table) && l.k.SQ.Has(1); at++ {
-			o := l.table[at].op
+		for ; left > 0 && l.k.SQ.Has(1); left-- {
+			o := l.table[l.recancelled%len(l.table)].op
+			l.recancelled++
 			if o != nil && o.in == nil && o.fate&(fateAbsorb|fateLost) == 0 && o.state.Load()&(isCancelled|isDone) == isCancelled {
 				l.askCancel(o)
 			}
 		}
-		all = at == len(l.table)
+		all = left == 0
 		l.unlock()
 		l.flush()
 		l.reap()
-		if all {
-			return true
-		}
 	}
-	return false
+	return all
 }
 
 // cancelWhere cancels every operation that which picks.

@@ -83,7 +83,8 @@ var receiving = sync.Pool{New: func() any { return new([receivingSize]byte) }}
 //	}
 //
 // The memory of a piece is the loop's until its next turn; built with -race, it is overwritten then. The end of the stream
-// just ends the loop. Deadlines are for Read alone. A piece of a socket for datagrams is one of them, or its first 64 KiB.
+// just ends the loop. Deadlines are for Read alone. A piece of a socket for datagrams is one of them, or its first 64 KiB,
+// and each is received by itself, into 64 KiB of the loop's own; what follows is about streams.
 //
 // With several Ps it waits on Go's poller, as Read does, and has no buffer meanwhile. With one P, or what wants to see every
 // operation (Profile, TraceInFlight), one request receives one piece after the other from its second turn on

@@ -18,14 +18,15 @@ type lane struct {
 	profile *profile // the Ring's
 	noted   bool     // enters are counted by it, or are no plain ones: see uring.Ring.Plain
 
-	_        apart
-	sq       submission
-	cq       completions
-	places   places
-	spare    spare
-	table    []entry // written under both locks, its entries under either
-	link     link
-	returned atomic.Pointer[op] // loose ops whose results have been taken
+	_           apart
+	sq          submission
+	cq          completions
+	places      places
+	spare       spare
+	table       []entry // written under both locks, its entries under either
+	recancelled int     // where recancel goes on; under both
+	link        link
+	returned    atomic.Pointer[op] // loose ops whose results have been taken
 
 	flushed   atomic.Uint32 // up to where somebody has undertaken to submit
 	slowUntil atomic.Uint32 // see brief

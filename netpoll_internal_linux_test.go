@@ -153,6 +153,10 @@ func TestItIsAskedOnlyWhereThatPays(t *testing.T) {
 	if n := asks(&p, 100, result{2000, 10 * time.Millisecond}); n != 100 {
 		t.Errorf("asked %d times of 100 when many ran", n)
 	}
+	if asks(&p, 1, result{40, 3 * time.Millisecond}); asks(&p, minFear, paid) != 0 {
+		t.Error("asked after a few had come of a long time")
+	}
+	asks(&p, askAfter+100, paid)
 	for range 2 {
 		for fear := minFear; fear <= maxFear; fear *= 2 {
 			p.idle = askAfter - 1

@@ -56,7 +56,8 @@ func (r *Ring) opened(f *os.File, err error, flag int) (*File, error) {
 	return r.newFile(f)
 }
 
-// NewFile takes f over: from here on only the File is used, and closed. Closing f afterwards is harmless.
+// NewFile takes f over: from here on only the File is used, and closed. Closing f afterwards is harmless, but that a directory of
+// which f has read some can't be read on.
 func (r *Ring) NewFile(f *os.File) (*File, error) {
 	if err := r.usable("NewFile"); err != nil {
 		return nil, err

@@ -155,6 +155,8 @@ func TestCancelsOfManyGoOutTogether(t *testing.T) {
 	if err := r.SubmitAll(); err != nil {
 		t.Fatal(err)
 	}
+	close(r.stop) // the sweeper would submit, too
+	<-r.sweeperGone
 	r.lane.cancelWhere(0, func(*op) bool { return true })
 	left, before := r.inFlight(), r.Stats().Submitted
 	if !r.lane.recancel() {
@@ -163,6 +165,7 @@ func TestCancelsOfManyGoOutTogether(t *testing.T) {
 	if n := r.Stats().Submitted - before; n < left {
 		t.Errorf("%d cancels for %d operations", n, left)
 	}
+	r.stop = make(chan struct{})
 	for _, c := range reads {
 		if n, err := c.Wait(); n != 0 || !errors.Is(err, syscall.ECANCELED) {
 			t.Fatal(n, err)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed-9c58b644/rio"
 )
 
@@ -18,6 +20,13 @@ func TestThreadsThatComeTooLateAreEndedByClose(t *testing.T) {
 		"pipe": func(t *testing.T) (r, w int) {
 			var p [2]int
 			if err := syscall.Pipe2(p[:], syscall.O_CLOEXEC); err != nil {
+				t.Fatal(err)
+			}
+			return p[0], p[1]
+		},
+		"pipe of packets": func(t *testing.T) (r, w int) {
+			var p [2]int
+			if err := syscall.Pipe2(p[:], syscall.O_CLOEXEC|syscall.O_DIRECT); err != nil {
 				t.Fatal(err)
 			}
 			return p[0], p[1]
@@ -34,6 +43,9 @@ func TestThreadsThatComeTooLateAreEndedByClose(t *testing.T) {
 			defer syscall.Close(both)
 			for fd, mode := range map[*int]int{&r: syscall.O_RDONLY, &w: syscall.O_WRONLY} {
 				if *fd, err = syscall.Open(name, mode|syscall.O_CLOEXEC, 0); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := unix.FcntlInt(uintptr(*fd), unix.F_SETFL, unix.O_DIRECT); err != nil { // packets
 					t.Fatal(err)
 				}
 			}
@@ -140,6 +152,7 @@ func TestThreadsThatWaitForOnePipeMayBeMany(t *testing.T) {
 		if err := reads[i].Cancel(); err != nil {
 			t.Error(err)
 		}
+		<-reads[i].Done() // or it might take what is written
 	}
 	pw.Write(letters(n - 3))
 	for i, c := range reads {

@@ -206,8 +206,12 @@ func (d *Descriptor) reopen(reads bool) (fd int, ok bool) {
 	if reads {
 		mode = unix.O_RDONLY
 	}
-	mode |= uring.FileFlags(d.FD) & unix.O_DIRECT // packets
 	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(d.FD), mode|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if packets := uring.FileFlags(d.FD) & unix.O_DIRECT; err == nil && !reads && packets != 0 { // which open(2) takes of no pipe
+		if _, err = unix.FcntlInt(uintptr(fd), unix.F_SETFL, packets|unix.O_NONBLOCK); err != nil {
+			unix.Close(fd)
+		}
+	}
 	return fd, err == nil
 }
 

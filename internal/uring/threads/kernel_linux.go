@@ -2,8 +2,8 @@ package threads
 
 import (
 	"os"
+	"slices"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,12 +19,15 @@ type kernelOS struct {
 	epoll *os.File // nil: there is none yet
 	fd    int      // its
 	gone  chan error
+
+	crowded []*request // of which the instance takes no more
 }
 
 // requestOS is Linux's part of a request.
 type requestOS struct {
 	d     calls.Descriptor
-	armed int // the descriptor in the epoll instance: d's, or a duplicate
+	armed int  // the descriptor in the epoll instance: d's, or a duplicate
+	file  file // if it is crowded
 }
 
 // descriptors are the targets that have a descriptor, which the request remembers.
@@ -77,7 +80,7 @@ func (k *kernel) arm(r *request) {
 	case nil:
 		k.wait(r, (*request).disarm)
 	case unix.EINVAL: // five hundred wait for the same pipe or socket, which is as many as an epoll instance that lies in another takes
-		k.later(r)
+		k.crowd(r)
 	case unix.EPERM: // there is nothing to wait for
 		r.d.Bounded = true
 		k.pool.do(r)
@@ -90,21 +93,38 @@ func (k *kernel) arm(r *request) {
 	}
 }
 
-const crowded = 10 * time.Millisecond
-
-// later begins r again after a while.
-func (k *kernel) later(r *request) {
-	data := r.data
-	k.wait(r, func(r *request) bool { r.timer.Stop(); return true })
-	r.timer = time.AfterFunc(crowded, func() {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if k.waiting[data] == r {
-			k.stop(r)
-			r.target.begin(r)
-		}
+// crowd has r wait until one that waits for the same file no longer does.
+func (k *kernel) crowd(r *request) {
+	r.file = fileOf(r.d.FD)
+	k.os.crowded = append(k.os.crowded, r)
+	k.wait(r, func(r *request) bool {
+		i := slices.Index(k.os.crowded, r)
+		k.os.crowded = slices.Delete(k.os.crowded, i, i+1)
+		return true
 	})
 }
+
+// uncrowd arms one of those, if there is any, for fd's file. Under mu.
+func (k *kernel) uncrowd(fd int) {
+	if len(k.os.crowded) == 0 {
+		return
+	}
+	file := fileOf(fd)
+	if i := slices.IndexFunc(k.os.crowded, func(r *request) bool { return r.file == file }); i >= 0 {
+		r := k.os.crowded[i]
+		k.stop(r)
+		k.arm(r)
+	}
+}
+
+// fileOf tells one pipe or socket from another.
+func fileOf(fd int) (f file) {
+	var st unix.Stat_t
+	unix.Fstat(fd, &st)
+	return file{uint64(st.Dev), st.Ino}
+}
+
+type file struct{ dev, ino uint64 }
 
 // add puts r's descriptor into the epoll instance. Of one that is there already, a duplicate.
 func (o *kernelOS) add(r *request) error {
@@ -129,6 +149,7 @@ func (r *request) disarm() bool {
 	if r.armed != r.d.FD {
 		unix.Close(r.armed)
 	}
+	r.k.uncrowd(r.d.FD)
 	return true
 }
 
