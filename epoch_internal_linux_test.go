@@ -24,7 +24,9 @@ func TestDrainsThatAreGivenUpLeaveNothing(t *testing.T) {
 	for round, want := range []string{"abcd", "abcdabcd"} {
 		pending := r.ReadAt(p, make([]byte, 1), 0)
 		first := r.WriteAt(f, []byte("b"), 0, Drain)
-		r.WriteAt(f, []byte("a"), 0) // not held up
+		if n, err := r.WriteAt(f, []byte("a"), 0).Wait(); n != 1 || err != nil { // not held up
+			t.Fatal(n, err)
+		}
 		for range 100 {
 			if _, err := r.WriteAt(f, []byte("x"), 0, Drain).WaitContext(ctx); !errors.Is(err, context.Canceled) {
 				t.Fatal(err)
