@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -200,22 +201,17 @@ func TestWithoutTheBellALeaderWaitsInTheKernel(t *testing.T) {
 // Those who wait on the ring, on Go's poller, and compute go on beside each other: nobody waits for ever.
 func TestALeaderThatDozesHoldsNobodyUp(t *testing.T) {
 	r := onePlain(t)
-	stop := make(chan struct{})
+	var stop atomic.Bool
 	var all sync.WaitGroup
 	all.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
+		for !stop.Load() {
 		}
 	})
 	answering(t, r, "tcp", 2, 60) // each may wait for a time slice of 10 ms
 	for _, network := range []string{"unix", "tcp"} {
 		all.Go(func() { answering(t, r, network, 3, 60) })
 	}
-	time.AfterFunc(100*time.Millisecond, func() { close(stop) })
+	time.AfterFunc(100*time.Millisecond, func() { stop.Store(true) })
 	all.Wait()
 }
 
