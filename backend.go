@@ -30,7 +30,8 @@ const (
 	// On Linux that is all. On other systems operations go by way of packages os and net: a foreign descriptor has to be an
 	// *os.File, a net.Conn or a net.Listener, and what was begun on it ends with an error if it is closed meanwhile; to cancel
 	// what waits on one moves its deadlines, and ends what another Ring waits for there; a listener that has no SetDeadline ends no
-	// Accept before a connection comes, and whatever is begun on an *os.File that is a pipe takes its read deadline. NewFile duplicates, and so drops fcntl locks. SyncFileRange is an fsync;
+	// Accept before a connection comes, and whatever is begun on an *os.File that is a pipe takes its read deadline. NewFile
+	// duplicates, and so drops fcntl locks. SyncFileRange is an fsync;
 	// Fallocate is errors.ErrUnsupported, since setting a file's size might cut off what another write is appending to it. So
 	// are Connect on Windows, and NewConn where net.FileConn is; CloseRead doesn't end a Read that waits there, errors have
 	// Windows's numbers, and to cancel what waits on a pipe interrupts whoever reads from it, or writes to it: how much of an

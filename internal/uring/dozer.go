@@ -20,29 +20,29 @@ func NewDozer() (*Dozer, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Dozer{file: Pollable(fd)}
-	b.try = func(fd uintptr) bool {
-		if b.rung {
+	d := &Dozer{file: Pollable(fd)}
+	d.try = func(fd uintptr) bool {
+		if d.rung {
 			return true
 		}
-		b.rung = true
+		d.rung = true
 		return ringEventfd(fd) != 0 // the poller hears of each write, so nobody reads
 	}
-	if b.raw, err = b.file.SyscallConn(); err == nil {
-		err = b.file.SetReadDeadline(time.Time{})
+	if d.raw, err = d.file.SyscallConn(); err == nil {
+		err = d.file.SetReadDeadline(time.Time{})
 	}
 	if err != nil {
-		b.file.Close()
+		d.file.Close()
 		return nil, err
 	}
-	return b, nil
+	return d, nil
 }
 
 // Doze sleeps until the runtime has looked at the poller: with one P, when no goroutine can run.
-func (b *Dozer) Doze() {
-	b.rung = false
-	b.raw.Read(b.try)
+func (d *Dozer) Doze() {
+	d.rung = false
+	d.raw.Read(d.try)
 }
 
 // Close closes it. Somebody may still doze, or come to.
-func (b *Dozer) Close() { b.file.Close() }
+func (d *Dozer) Close() { d.file.Close() }
