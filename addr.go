@@ -2,6 +2,7 @@ package rio
 
 import (
 	"net"
+	"net/netip"
 	"strconv"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
@@ -40,6 +41,20 @@ func (c *Conn) name(known *net.Addr, ask func(fd int, sa *uring.Sockaddr) error)
 		*known = addr
 	}
 	return addr
+}
+
+// askPeer asks for the address of an accepted connection's peer. One that has reset it has none any more, but an address of that
+// family without a name: of what it sent before, who it was is all that is lost.
+func askPeer(fd int, sa *uring.Sockaddr) {
+	if uring.Peername(fd, sa) == nil {
+		return
+	}
+	var own uring.Sockaddr
+	if uring.Sockname(fd, &own) == nil && own.Family() == uring.AFUnix {
+		sa.SetUnix("")
+	} else {
+		sa.SetInet(uring.AFInet, netip.AddrPortFrom(netip.IPv4Unspecified(), 0), 0)
+	}
 }
 
 // keepNames has c know its addresses when its descriptor is gone.

@@ -2,7 +2,6 @@ package rio
 
 import (
 	"net"
-	"net/netip"
 	"os"
 	"syscall"
 
@@ -51,17 +50,10 @@ func (l *loop) admit(fd int32) {
 	l.mark(c)
 }
 
-// peer is the address of fd's peer, for as long as fd lives: of one that has reset the connection nobody knows it any more. One that has
-// done so already has none.
+// peer is the address of fd's peer, for as long as fd lives: of one that resets the connection nobody knows it any more.
 func (l *loop) peer(fd int32) net.Addr {
 	var sa uring.Sockaddr
-	if uring.Peername(int(fd), &sa) != nil {
-		if l.v.l.network == "unix" {
-			sa.SetUnix("")
-		} else {
-			sa.SetInet(uring.AFInet, netip.AddrPortFrom(netip.IPv4Unspecified(), 0), 0)
-		}
-	}
+	askPeer(int(fd), &sa)
 	return (&Conn{sotype: uring.SockStream}).addr(&sa)
 }
 

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
@@ -540,5 +542,18 @@ func TestLoopsDoWithoutMultishot(t *testing.T) {
 		}
 		c.Close()
 		break
+	}
+}
+
+func TestAPeerThatHasGoneHasAnAddressOfItsFamily(t *testing.T) {
+	for domain, want := range map[int]string{unix.AF_INET: "tcp 0.0.0.0:0", unix.AF_UNIX: "unix @"} {
+		fd, err := unix.Socket(domain, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0) // without a peer, too
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		if a := (&loop{}).peer(int32(fd)); a.Network()+" "+a.String() != want {
+			t.Errorf("%v, not %q", a, want)
+		}
 	}
 }

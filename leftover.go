@@ -1,7 +1,6 @@
 package rio
 
 import (
-	"net/netip"
 	"os"
 	"runtime"
 	"syscall"
@@ -80,16 +79,8 @@ func (s shot) taken() (*Conn, error) {
 		return nil, s.error("accept")
 	}
 	var sa uring.Sockaddr
-	s.conn.peer(&sa)
+	askPeer(s.conn.fd, &sa)
 	return s.conn.accepted(&sa)
-}
-
-// peer asks for the peer's address, which multishot accept can't say. One that has reset the connection meanwhile has
-// none any more: of what it sent before, who it was is all that is lost.
-func (c *Conn) peer(sa *uring.Sockaddr) {
-	if uring.Peername(c.fd, sa) != nil {
-		sa.SetInet(uring.AFInet, netip.AddrPortFrom(netip.IPv4Unspecified(), 0), 0)
-	}
 }
 
 // overtake keeps c, which receives or accepts, from getting ahead of what a loop's request brings: that is ended.
@@ -146,7 +137,7 @@ func (r *Ring) leftOver(c *call) (o *op, gen uint64, done bool) {
 	}
 	r.unlock()
 	if c.kind == kindAccept && o.res == 0 {
-		o.x.conn.peer(&o.x.sa)
+		askPeer(o.x.conn.fd, &o.x.sa)
 	}
 	s := o.state.Load()
 	o.state.Store(s | isDone)
