@@ -70,7 +70,10 @@ func (r *results) any(l *lane, h *handle) bool {
 	}
 	r.missed++
 	r.found = 0
-	return false
+	if h.memory { // all that the ring would do is to have a worker read
+		r.ops[r.next] = &op{lane: l, kind: kindRead}
+	}
+	return h.memory
 }
 
 // crowded reports whether all that are not free are h's.
@@ -93,6 +96,13 @@ func (r *results) put(a *atOnce, h *handle, n int) (o *op, gen uint64) {
 	a.counts[r.stripe].n.Add(1)
 	o.state.Store(gen<<genShift | uint64(uint32(n))<<resShift | isDone | isPlain)
 	return o, gen
+}
+
+// add counts one that needed no op.
+func (a *atOnce) add() {
+	r := a.get()
+	a.counts[r.stripe].n.Add(1)
+	a.local.Put(r)
 }
 
 // count is how many there were.

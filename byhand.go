@@ -1,6 +1,8 @@
 package rio
 
 import (
+	"io/fs"
+	"math"
 	"sync/atomic"
 	"syscall"
 
@@ -8,8 +10,8 @@ import (
 )
 
 // What io_uring would only hand to a worker of the kernel's is cheaper as a system call of the caller's own: two threads less
-// have to be woken. That is a write to the page cache of a file system that can't say beforehand whether it would wait (ext4),
-// a sync, and a write that is one too (O_DSYNC), with O_DIRECT as well. A File's methods wait anyway, and so make these calls
+// have to be woken. That is a read from a file system that can't say beforehand whether it would wait (overlayfs), a write to the page
+// cache of such a one (ext4), a sync, and a write that is one too (O_DSYNC), with O_DIRECT as well. A File's methods wait anyway, and so make these calls
 // themselves, as long as nothing is in flight: what a thread has submitted may complete only on that thread, and not while it
 // waits for a device in another system call.
 //
@@ -57,7 +59,8 @@ func (b *byHand) settle() {
 func (f *File) punted(c *call) (most int32) {
 	procs := f.r.procs.Load()
 	switch write := c.kind == kindWrite; {
-	case write && (len(c.buf) == 0 || f.direct && !f.durable), !write && c.kind != kindFsync && c.kind != kindFdatasync:
+	case c.kind == kindRead && (len(c.buf) == 0 || f.cold.Load() != blind), write && (len(c.buf) == 0 || f.direct && !f.durable),
+		!write && c.kind != kindRead && c.kind != kindFsync && c.kind != kindFdatasync:
 		return 0
 	case write && !f.durable:
 		return hands
@@ -88,22 +91,55 @@ func (f *File) byHand(c *call) (n int, done bool, err error) {
 	}
 	defer f.put()
 	var errno syscall.Errno
-	if c.kind == kindWrite {
-		off := c.off
-		if c.plain {
-			off = -1
-		}
+	off := c.off
+	if c.plain {
+		off = -1
+	}
+	switch c.kind {
+	case kindRead:
+		n, errno = uring.Read(f.fd, c.buf, off)
+	case kindWrite:
 		if n, errno = uring.WriteOut(f.fd, c.buf, off); errno == syscall.EINVAL {
 			return 0, false, nil // the ring knows why, if O_DIRECT is
 		}
-	} else if errno = uring.Sync(f.fd, c.kind == kindFdatasync); errno != 0 {
-		f.noteSync(errno)
+	default:
+		if errno = uring.Sync(f.fd, c.kind == kindFdatasync); errno != 0 {
+			f.noteSync(errno)
+		}
 	}
 	r.hands.done.Add(1)
 	if errno != 0 {
 		return 0, true, errno
 	}
 	return n, true, nil
+}
+
+// readRemote reads without the ring. After a short read of a FUSE file that bypasses the page cache io_uring reads on from the
+// same offset (seen on Linux 6.18): at the end of the file it would give the beginning of the data once more.
+func (f *File) readRemote(c *call) (n int, err error) {
+	r := f.r
+	if err = r.usable("read"); err == nil && !r.remotes.begin(r, math.MaxInt32) {
+		err = ErrClosed
+	}
+	if err == nil {
+		defer r.remotes.leave(r)
+		if !f.get() {
+			err = errFileClosed
+		}
+	}
+	if err == nil {
+		defer f.put()
+		off := c.off
+		if c.plain {
+			off = -1
+		}
+		n, errno := uring.Read(f.fd, c.buf[:min(len(c.buf), maxTransfer)], off)
+		if errno == 0 {
+			return n, nil
+		}
+		err = errno
+	}
+	return 0, &fs.PathError{Op: "read", Path: f.Name(), Err: err}
 }
 
 // busy reports whether anything is in flight, with or without a Completion.

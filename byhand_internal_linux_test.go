@@ -315,6 +315,7 @@ func BenchmarkWorthByHand(b *testing.B) {
 			}
 			return f.Datasync()
 		}},
+		{"ReadAt", func(f *File, p []byte, off int64) error { return allOf(f.ReadAt(p, off)) }},
 	} {
 		for _, by := range []string{"hand", "ring"} {
 			b.Run(c.name+"/"+by, func(b *testing.B) {
@@ -332,6 +333,10 @@ func BenchmarkWorthByHand(b *testing.B) {
 					b.Fatal(err)
 				}
 				defer f.Close()
+				if c.name == "ReadAt" { // one that can't tell
+					f, _ = memoryFile(b, r, 1024*4096, os.O_RDONLY)
+					f.memory = false
+				}
 				p := make([]byte, 4096)
 				i := int64(0)
 				for b.Loop() {

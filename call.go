@@ -11,6 +11,7 @@ type call struct {
 	kind  kind
 	quiet bool   // no Completion: see spare
 	alone bool   // doesn't follow a Link
+	tried bool   // to be done at once, in vain
 	plain bool   // at the file's own position (offset -1)
 	mode  uint32 // fallocate's, poll's events, or waitAll
 	file  any

@@ -4,11 +4,8 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"math"
 	"sync"
 	"syscall"
-
-	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
 // do runs one operation on f and waits for it.
@@ -16,8 +13,13 @@ func (f *File) do(op string, c *call) (int, error) {
 	if f == nil || f.r == nil {
 		return 0, invalid(op, "nil File")
 	}
-	if f.remote && c.kind == kindRead {
-		return f.readRemote(c)
+	if c.kind == kindRead {
+		if f.remote {
+			return f.readRemote(c)
+		}
+		if n, ok := f.readHere(c); ok {
+			return n, nil
+		}
 	}
 	n, done, err := f.byHand(c)
 	if !done {
@@ -42,32 +44,6 @@ func (f *File) byRing(c *call) (int, error) {
 	o.claim(gen)
 	o.lane.await(o, nil)
 	return take[int](o, o.retire())
-}
-
-// readRemote reads without the ring. After a short read of a FUSE file that bypasses the page cache io_uring reads on from the
-// same offset (seen on Linux 6.18): at the end of the file it would give the beginning of the data once more.
-func (f *File) readRemote(c *call) (n int, err error) {
-	r := f.r
-	if err = r.usable("read"); err == nil && !r.remotes.begin(r, math.MaxInt32) {
-		err = ErrClosed
-	}
-	if err == nil {
-		defer r.remotes.leave(r)
-		if !f.get() {
-			err = errFileClosed
-		}
-	}
-	if err == nil {
-		defer f.put()
-		off := c.off
-		if c.plain {
-			off = -1
-		}
-		if n, err = uring.Read(f.fd, c.buf[:min(len(c.buf), maxTransfer)], off); err == nil {
-			return n, nil
-		}
-	}
-	return 0, &fs.PathError{Op: "read", Path: f.Name(), Err: err}
 }
 
 // writeTurn is the lock for Write: that of the position, or one of its own, lest Write wait for a Read that waits for data.

@@ -11,7 +11,8 @@ import (
 //
 // A page that lies in the cache is read for less by a system call that doesn't wait (preadv2(2), RWF_NOWAIT) than by way of
 // the queue, unless many go in one enter; and many goroutines then don't stand in line for the kernel's lock. So a read of a
-// regular file tries that first, as long as it finds what it looks for, and is alone.
+// regular file tries that first, as long as it finds what it looks for, and is alone. A file in memory has no device to wait for,
+// and can't tell: it is simply read (pread(2)).
 //
 // A send of a few bytes hardly ever waits. With several Ps it is the cheaper way, because completions cross threads, and a
 // Conn tries without waiting first (MSG_DONTWAIT). With one P, or while a leader is about to submit for everybody, the ring
@@ -40,8 +41,9 @@ func (d *half) instant(h *handle, k kind, p []byte, do func(fd int, p []byte) (i
 const (
 	// coldest is how many reads of a file go to the ring, at most, before one tries the page cache again.
 	coldest = 1 << 10
-	// never is for files that can't tell what is cached.
-	never = 1 << 30
+	never   = 1 << 30
+	// blind is for files whose file system can't tell what is cached.
+	blind = never + 1
 )
 
 // cached ends the read c of h at once if all that it asks for lies in the page cache.
@@ -65,17 +67,43 @@ func (r *Ring) cached(c *call, h *handle) (o *op, gen uint64, done bool) {
 	return o, gen, o != nil
 }
 
+// readHere is a File's own read, which needs no op for a result: its caller waits anyway.
+func (f *File) readHere(c *call) (n int, ok bool) {
+	r := f.r
+	c.tried = true
+	if !f.mayBeCached(c) || uring.Race || r.profile != nil || r.k.Flags&uring.SetupIOPoll != 0 || r.closing.Load() || !f.get() {
+		return 0, false
+	}
+	if n, ok = f.readNow(c); ok {
+		r.atOnce.add()
+	}
+	f.put()
+	return n, ok
+}
+
+// mayBeCached reports whether c, a read of h, is worth a try.
+func (h *handle) mayBeCached(c *call) bool {
+	return h.bounded && !h.direct && len(c.buf) > 0 && h.warm()
+}
+
 // readNow reads what c asks for from the page cache, if that has all of it.
 func (h *handle) readNow(c *call) (n int, ok bool) {
 	off := c.off
 	if c.plain {
 		off = -1
 	}
+	if h.memory {
+		n, errno := uring.Read(h.fd, c.buf, off)
+		return n, errno == 0 // the ring says what is wrong
+	}
 	n, errno := uring.ReadNow(h.fd, c.buf, off)
 	switch {
 	case errno == 0 && n > 0 && c.plain: // the file's position has moved; and a Read may be short
 	case errno == syscall.EAGAIN || errno == 0 && n != len(c.buf): // n may be the end of the file, or of what is cached
 		h.chill()
+		return 0, false
+	case errno == syscall.EOPNOTSUPP:
+		h.cold.Store(blind)
 		return 0, false
 	case errno != 0:
 		h.cold.Store(never)

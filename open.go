@@ -145,6 +145,7 @@ func (r *Ring) newFile(f *os.File) (*File, error) {
 		flags := uring.FileFlags(int(fd))
 		file.bounded, file.socket, file.remote = uring.FileType(int(fd))
 		file.direct = flags&uring.FileDirect != 0
+		file.memory = file.bounded && !file.remote && uring.InMemory(int(fd))
 		file.durable = flags&uring.FileDsync != 0 // which O_SYNC has, too
 		file.appends = flags&uring.FileAppend != 0
 	})

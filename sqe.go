@@ -31,7 +31,7 @@ func (r *Ring) begin(c *call, ord Ordering) (o *op, gen uint64, err error) {
 			return o, gen, nil
 		}
 	}
-	if c.kind == kindRead && h.bounded && !h.direct && ord == None && h.warm() && len(c.buf) > 0 {
+	if c.kind == kindRead && !c.tried && ord == None && h.mayBeCached(c) {
 		if o, gen, done := r.cached(c, h); done {
 			return o, gen, nil
 		}

@@ -230,12 +230,12 @@ func BenchmarkWorthYields(b *testing.B) {
 	}
 }
 
-// What lies in the page cache is read at once.
+// What lies in the page cache is read at once; a File's own read needs no result to be kept, either.
 func BenchmarkWorthCachedReads(b *testing.B) {
 	const blocks = 4096
 	name := fileOf(b, blocks)
 	for _, goroutines := range []int{1, 64} {
-		for _, with := range []string{"with", "without"} {
+		for _, with := range []string{"file", "with", "without"} {
 			b.Run(with+map[int]string{1: "/one", 64: "/64goroutines"}[goroutines], func(b *testing.B) {
 				r := ringFor(b)
 				f, err := r.OpenFile(name, os.O_RDONLY, 0)
@@ -248,9 +248,41 @@ func BenchmarkWorthCachedReads(b *testing.B) {
 				}
 				var bufs [64][4096]byte
 				worth(b, r, goroutines, func(g int) {
-					if n, err := r.ReadAt(f, bufs[g][:], rand.Int64N(blocks)*4096).Wait(); n != 4096 {
+					p, at := bufs[g][:], rand.Int64N(blocks)*4096
+					if with == "file" {
+						if n, err := f.ReadAt(p, at); n != 4096 {
+							b.Error(n, err)
+						}
+					} else if n, err := r.ReadAt(f, p, at).Wait(); n != 4096 {
 						b.Error(n, err)
 					}
+				})
+			})
+		}
+	}
+}
+
+// What lies in memory is read at once: one at a time, and a window of eight.
+func BenchmarkWorthReadingMemory(b *testing.B) {
+	const blocks = 4096
+	for _, window := range []int{1, 8} {
+		for _, with := range []string{"with", "without"} {
+			b.Run(fmt.Sprintf("%s/%d", with, window), func(b *testing.B) {
+				r := ringFor(b)
+				f, _ := memoryFile(b, r, blocks*4096, os.O_RDONLY)
+				f.memory = with == "with"
+				var bufs [8][4096]byte
+				var cs [8]Completion[int]
+				for i := range window {
+					cs[i] = r.ReadAt(f, bufs[i][:], 0)
+				}
+				next := 0
+				worth(b, r, 1, func(int) {
+					if n, err := cs[next].Wait(); n != 4096 {
+						b.Error(n, err)
+					}
+					cs[next] = r.ReadAt(f, bufs[next][:], rand.Int64N(blocks)*4096)
+					next = (next + 1) % window
 				})
 			})
 		}

@@ -52,6 +52,7 @@ func collapse([]byte) {}
 
 func closeFD(int) error                   { return errors.ErrUnsupported }
 func fileType(int) (bool, bool, bool)     { return true, false, false }
+func inMemory(int) bool                   { return false }
 func fileFlags(int) int                   { return 0 }
 func alignment(int) (int, int, error)     { return 0, 0, errors.ErrUnsupported }
 func sockname(int, *Sockaddr) error       { return errors.ErrUnsupported }
@@ -65,7 +66,6 @@ func shutdown(int, bool) error            { return errors.ErrUnsupported }
 func SocketError(int) syscall.Errno       { return syscall.ENOSYS }
 func OnlineCPU(int) bool                  { return false }
 
-func Read(int, []byte, int64) (int, error) { return 0, errors.ErrUnsupported }
-
+func Read(int, []byte, int64) (int, syscall.Errno)     { return 0, syscall.ENOSYS }
 func WriteOut(int, []byte, int64) (int, syscall.Errno) { return 0, syscall.ENOSYS }
 func Sync(int, bool) syscall.Errno                     { return syscall.ENOSYS }

@@ -53,15 +53,11 @@ func fileType(fd int) (bounded, socket, remote bool) {
 
 // isRemote reports whether fd, a file on no device, is one that a server answers for: FUSE, or the network.
 func isRemote(fd int) bool {
-	var fs unix.Statfs_t
-	err := unix.EINTR
-	for err == unix.EINTR {
-		err, _ = unix.Fstatfs(fd, &fs).(syscall.Errno)
-	}
-	if err != 0 {
+	fs, ok := fileSystem(fd)
+	if !ok {
 		return true // it is the server that is asked
 	}
-	switch uint32(fs.Type) {
+	switch fs {
 	case unix.FUSE_SUPER_MAGIC, unix.NFS_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.SMB_SUPER_MAGIC,
 		unix.V9FS_MAGIC, unix.CEPH_SUPER_MAGIC, unix.AFS_FS_MAGIC, unix.AFS_SUPER_MAGIC, unix.CODA_SUPER_MAGIC:
 		return true
@@ -69,16 +65,33 @@ func isRemote(fd int) bool {
 	return false
 }
 
+func inMemory(fd int) bool {
+	fs, ok := fileSystem(fd)
+	return ok && (fs == unix.TMPFS_MAGIC || fs == unix.RAMFS_MAGIC || fs == unix.HUGETLBFS_MAGIC)
+}
+
+// fileSystem is the magic number of the file system that fd's file lies in (fstatfs(2)).
+func fileSystem(fd int) (magic uint32, ok bool) {
+	var fs unix.Statfs_t
+	err := unix.EINTR
+	for err == unix.EINTR {
+		err, _ = unix.Fstatfs(fd, &fs).(syscall.Errno)
+	}
+	return uint32(fs.Type), err == 0
+}
+
 // Read is read(2), and pread(2) if off is not negative.
-func Read(fd int, p []byte, off int64) (n int, err error) {
-	for err = unix.EINTR; err == unix.EINTR; {
+func Read(fd int, p []byte, off int64) (n int, errno syscall.Errno) {
+	for errno = unix.EINTR; errno == unix.EINTR; {
+		var err error
 		if off < 0 {
 			n, err = unix.Read(fd, p)
 		} else {
 			n, err = unix.Pread(fd, p, off)
 		}
+		errno, _ = err.(syscall.Errno)
 	}
-	return max(n, 0), err
+	return max(n, 0), errno
 }
 
 // WriteOut is write(2), and pwrite(2) if off is not negative.
