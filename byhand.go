@@ -10,10 +10,10 @@ import (
 )
 
 // What io_uring would only hand to a worker of the kernel's is cheaper as a system call of the caller's own: two threads less
-// have to be woken. That is a read from a file system that can't say beforehand whether it would wait (overlayfs), a write to the page
-// cache of such a one (ext4), a sync, and a write that is one too (O_DSYNC), with O_DIRECT as well. A File's methods wait anyway, and so make these calls
-// themselves, as long as nothing is in flight: what a thread has submitted may complete only on that thread, and not while it
-// waits for a device in another system call.
+// have to be woken. That is a read from a file system that can't say beforehand whether it would wait (overlayfs), a write to the
+// page cache of such a one (ext4), a sync, and a write that is one too (O_DSYNC), with O_DIRECT as well. A File's methods wait
+// anyway, and so make these calls themselves, as long as nothing is in flight: what a thread has submitted may complete only on
+// that thread, and not while it waits for a device in another system call.
 //
 // Not more than hands, because each that waits for a device has a thread; of those with O_DIRECT, which need a worker only in the
 // end, none where there are as many as Ps. With one P nothing that waits for a device: a system call keeps the P until
