@@ -2,6 +2,7 @@ package rio_test
 
 import (
 	"bytes"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -159,21 +160,27 @@ func TestOperationsDoNotAllocate(t *testing.T) {
 		for range 20 {
 			c.run()
 		}
-		before := ring.Stats()
-		// All runs at once: an average over them would be rounded down.
-		allocs := testing.AllocsPerRun(1, func() {
-			for range runs {
-				c.run()
+		allocs, most := math.Inf(1), 2+float64(runs)/50
+		for range 3 { // the runtime allocates a little by itself, and not each time
+			before := ring.Stats()
+			// All runs at once: an average over them would be rounded down.
+			allocs = min(allocs, testing.AllocsPerRun(1, func() {
+				for range runs {
+					c.run()
+				}
+			}))
+			after := ring.Stats()
+			if got := after.Started - before.Started; got < uint64(2*runs*c.ops) {
+				t.Errorf("%s: %d operations in %d runs", c.name, got, 2*runs)
 			}
-		})
-		after := ring.Stats()
-		t.Logf("%-26s %v allocs in %d runs, %.3f enters an operation", c.name, allocs, runs,
-			float64(after.Enters-before.Enters)/float64(2*runs*max(c.ops, 1)))
-		if allocs > 2+float64(runs)/50 { // the runtime allocates a little by itself
-			t.Errorf("%s: %v allocations in %d runs", c.name, allocs, runs)
+			if allocs <= most {
+				t.Logf("%-26s %v allocs in %d runs, %.3f enters an operation", c.name, allocs, runs,
+					float64(after.Enters-before.Enters)/float64(2*runs*max(c.ops, 1)))
+				break
+			}
 		}
-		if got := after.Started - before.Started; got < uint64(2*runs*c.ops) {
-			t.Errorf("%s: %d operations in %d runs", c.name, got, 2*runs)
+		if allocs > most {
+			t.Errorf("%s: %v allocations in %d runs", c.name, allocs, runs)
 		}
 	}
 }
