@@ -12,7 +12,7 @@ import (
 // A page that lies in the cache is read for less by a system call that doesn't wait (preadv2(2), RWF_NOWAIT) than by way of
 // the queue, unless many go in one enter; and many goroutines then don't stand in line for the kernel's lock. So a read of a
 // regular file tries that first, as long as it finds what it looks for, and is alone. A file in memory has no device to wait for,
-// and can't tell: it is simply read (pread(2)).
+// and can't tell: it is simply read and written (pread(2), pwrite(2)).
 //
 // A send of a few bytes hardly ever waits. With several Ps it is the cheaper way, because completions cross threads, and a
 // Conn tries without waiting first (MSG_DONTWAIT). With one P, or while a leader is about to submit for everybody, the ring
@@ -46,8 +46,8 @@ const (
 	blind = never + 1
 )
 
-// cached ends the read c of h at once if all that it asks for lies in the page cache.
-func (r *Ring) cached(c *call, h *handle) (o *op, gen uint64, done bool) {
+// doNow ends c, a read of h, at once if all that it asks for lies in the page cache; or in memory, where it may be a write.
+func (r *Ring) doNow(c *call, h *handle) (o *op, gen uint64, done bool) {
 	if uring.Race || r.profile != nil || r.k.Flags&uring.SetupIOPoll != 0 || r.following.Load() || r.closing.Load() || !h.get() {
 		return nil, 0, false
 	}
@@ -56,7 +56,7 @@ func (r *Ring) cached(c *call, h *handle) (o *op, gen uint64, done bool) {
 		if a.crowded(h) {
 			h.crowd()
 		}
-	} else if n, ok := h.readNow(c); ok {
+	} else if n, ok := h.now(c); ok {
 		o, gen = a.put(&r.atOnce, h, n)
 		if a.found >= steady && h.crowded.Load() != 0 {
 			h.crowded.Store(0)
@@ -71,32 +71,38 @@ func (r *Ring) cached(c *call, h *handle) (o *op, gen uint64, done bool) {
 func (f *File) readHere(c *call) (n int, ok bool) {
 	r := f.r
 	c.tried = true
-	if !f.mayBeCached(c) || uring.Race || r.profile != nil || r.k.Flags&uring.SetupIOPoll != 0 || r.closing.Load() || !f.get() {
+	if !f.mayBeNow(c) || uring.Race || r.profile != nil || r.k.Flags&uring.SetupIOPoll != 0 || r.closing.Load() || !f.get() {
 		return 0, false
 	}
-	if n, ok = f.readNow(c); ok {
+	if n, ok = f.now(c); ok {
 		r.atOnce.add()
 	}
 	f.put()
 	return n, ok
 }
 
-// mayBeCached reports whether c, a read of h, is worth a try.
-func (h *handle) mayBeCached(c *call) bool {
-	return h.bounded && !h.direct && len(c.buf) > 0 && h.warm()
+// mayBeNow reports whether c, a read or write of h, is worth a try.
+func (h *handle) mayBeNow(c *call) bool {
+	return h.bounded && !h.direct && len(c.buf) > 0 && (h.memory || c.kind == kindRead && h.warm())
 }
 
-// readNow reads what c asks for from the page cache, if that has all of it.
-func (h *handle) readNow(c *call) (n int, ok bool) {
+// now reads what c asks for from the page cache, if that has all of it; from memory, or writes it there, in any case. What is
+// wrong is the ring's to say.
+func (h *handle) now(c *call) (n int, ok bool) {
 	off := c.off
 	if c.plain {
 		off = -1
 	}
-	if h.memory {
-		n, errno := uring.Read(h.fd, c.buf, off)
-		return n, errno == 0 // the ring says what is wrong
+	var errno syscall.Errno
+	switch {
+	case c.kind == kindWrite:
+		n, errno = uring.WriteOut(h.fd, c.buf, off)
+		return n, errno == 0
+	case h.memory:
+		n, errno = uring.Read(h.fd, c.buf, off)
+		return n, errno == 0
 	}
-	n, errno := uring.ReadNow(h.fd, c.buf, off)
+	n, errno = uring.ReadNow(h.fd, c.buf, off)
 	switch {
 	case errno == 0 && n > 0 && c.plain: // the file's position has moved; and a Read may be short
 	case errno == syscall.EAGAIN || errno == 0 && n != len(c.buf): // n may be the end of the file, or of what is cached

@@ -31,8 +31,8 @@ func (r *Ring) begin(c *call, ord Ordering) (o *op, gen uint64, err error) {
 			return o, gen, nil
 		}
 	}
-	if c.kind == kindRead && !c.tried && ord == None && h.mayBeCached(c) {
-		if o, gen, done := r.cached(c, h); done {
+	if (c.kind == kindRead || c.kind == kindWrite) && !c.tried && ord == None && h.mayBeNow(c) {
+		if o, gen, done := r.doNow(c, h); done {
 			return o, gen, nil
 		}
 	}
