@@ -68,12 +68,10 @@ func (r *results) any(l *lane, h *handle) bool {
 		r.found++
 		return true
 	}
-	r.missed++
-	r.found = 0
-	if h.memory { // all that the ring would do is to have a worker read
-		r.ops[r.next] = &op{lane: l, kind: kindRead}
+	if r.found = 0; !h.memory { // whose reads go nowhere else
+		r.missed++
 	}
-	return h.memory
+	return false
 }
 
 // crowded reports whether all that are not free are h's.
@@ -96,6 +94,18 @@ func (r *results) put(a *atOnce, h *handle, n int) (o *op, gen uint64) {
 	a.counts[r.stripe].n.Add(1)
 	o.state.Store(gen<<genShift | uint64(uint32(n))<<resShift | isDone | isPlain)
 	return o, gen
+}
+
+// ended is an op of the ring's that has ended with n: for what must not go to the ring, though none of those is free.
+func (r *Ring) ended(n int) (o *op, gen uint64) {
+	r.sq.mu.Lock()
+	o = r.newOp(false)
+	r.sq.instant++
+	r.sq.mu.Unlock()
+	o.kind, o.bits, o.fate, o.ends = kindRead, 0, 0, false
+	s := o.state.Load()
+	o.state.Store(s | isDone | isPlain | uint64(uint32(n))<<resShift)
+	return o, s >> genShift
 }
 
 // add counts one that needed no op.

@@ -41,6 +41,14 @@ func dataFile(t *testing.T, r *Ring, n int) (*File, []byte) {
 	return f, data
 }
 
+// SkipUnlessItTells skips t if the file system of fd's file can't tell what is cached, as overlayfs can't.
+func SkipUnlessItTells(t *testing.T, fd int) {
+	t.Helper()
+	if _, errno := uring.ReadNow(fd, make([]byte, 1), 0); errno == syscall.EOPNOTSUPP {
+		t.Skip("the file system of the temporary directory can't tell what is cached")
+	}
+}
+
 // written is how many SQEs each lane has had.
 func written(r *Ring) (n []uint64) {
 	for l := range r.lanes() {
@@ -313,6 +321,7 @@ func TestCachedReadsNeedNoEnter(t *testing.T) {
 	}
 	r := openRing(t, nil)
 	f, data := dataFile(t, r, 4096)
+	SkipUnlessItTells(t, f.fd)
 	buf := make([]byte, 100)
 	before := r.Stats()
 	for i := range 20 {
@@ -387,6 +396,7 @@ func TestBurstsOfCachedReadsGoTogether(t *testing.T) {
 	withProcs(t, 1) // each P has results of its own
 	r := openRing(t, nil)
 	f, data := dataFile(t, r, 4096)
+	SkipUnlessItTells(t, f.fd)
 	cs, bufs := make([]Completion[int], 8), make([][64]byte, 8)
 	read := func(together, times int) (toRing uint64) {
 		t.Helper()
@@ -432,6 +442,7 @@ func TestBurstsOfOneFileAreNotAnothers(t *testing.T) {
 	withProcs(t, 1)
 	r := openRing(t, nil)
 	many, _ := dataFile(t, r, 64)
+	SkipUnlessItTells(t, many.fd)
 	one, _ := dataFile(t, r, 64)
 	var bufs [8][64]byte
 	start := func(f *File, i int) Completion[int] { return r.ReadAt(f, bufs[i][:], 0) }
@@ -501,6 +512,7 @@ func TestResultsOfCachedReadsAreTakenOnce(t *testing.T) {
 	}
 	r := openRing(t, nil)
 	f, data := dataFile(t, r, 4096)
+	SkipUnlessItTells(t, f.fd)
 	read := func(i int) (Completion[int], []byte) {
 		buf := make([]byte, 1+i%50)
 		return r.ReadAt(f, buf, int64(i)), buf

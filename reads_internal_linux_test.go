@@ -198,6 +198,7 @@ func TestFilesReadWhatIsCached(t *testing.T) {
 	firstLaneOnly(t)
 	r := openRing(t, nil)
 	f, data := dataFile(t, r, 4096)
+	SkipUnlessItTells(t, f.fd)
 	p := make([]byte, 100)
 	before := r.Stats()
 	for i := range 20 {

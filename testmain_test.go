@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/seed-9c58b644/rio"
+	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
 // TestMain fails when a test has left descriptors open, and skips everything where io_uring is forbidden, unless
@@ -31,8 +34,10 @@ func TestMain(m *testing.M) {
 	}
 	r.Close()
 	before := openFDs()
+	leave := onDisk()
 	code := m.Run()
 	leaveNoScratch()
+	leave()
 	after := openFDs()
 	for i := 0; i < 100 && len(after) > len(before); i++ {
 		time.Sleep(10 * time.Millisecond) // the kernel closes some late
@@ -48,6 +53,35 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// onDisk has tests make their files on a disk, if the temporary directory is in memory, as on many a machine: there is no page cache
+// then, nothing waits, and no operation on a file needs the ring.
+func onDisk() (leave func()) {
+	inMemory := func(dir string) bool {
+		f, err := os.CreateTemp(dir, "rio-test")
+		if err != nil {
+			return true // or no better
+		}
+		defer os.Remove(f.Name())
+		defer f.Close()
+		return uring.InMemory(int(f.Fd()))
+	}
+	if runtime.GOOS == "linux" && inMemory("") {
+		for _, dir := range []string{"/var/tmp", "."} {
+			if inMemory(dir) {
+				continue
+			}
+			if dir, err := filepath.Abs(dir); err == nil {
+				if tmp, err := os.MkdirTemp(dir, "rio-test"); err == nil {
+					os.Chmod(tmp, 0o755) // for tests that run as somebody else
+					os.Setenv("TMPDIR", tmp)
+					return func() { os.RemoveAll(tmp) }
+				}
+			}
+		}
+	}
+	return func() {}
 }
 
 func openFDs() map[string]string {
