@@ -23,6 +23,8 @@ const (
 	isHeldUp        // too much is unsent
 	isWatched       // in the lookout's list
 	isHeard         // since the lookout came by
+	isHolding       // something that was received lies in the Stream's in, because too much is unsent
+	isEnding        // behind that the peer has ended its stream
 )
 
 // mark has c advanced.
@@ -116,7 +118,7 @@ func (l *loop) sent(c *Stream, res int32) {
 	case res > 0:
 		c.mu.Lock()
 		more := c.sent(int(res))
-		idle := !more && c.asked&wantClose == 0 && c.has&(isReceiving|isLast|isMarked) == isReceiving
+		idle := !more && c.asked&wantClose == 0 && c.has&(isReceiving|isLast|isMarked|isHolding) == isReceiving
 		c.mu.Unlock()
 		if idle {
 			return // nothing to do for it
@@ -154,8 +156,7 @@ func (l *loop) finish(c *Stream) {
 		out = next
 	}
 	if c.in != nil && !l.wrecked {
-		l.spare.put(c.in)
-		c.in = nil
+		l.drop(c)
 	}
 	if h := c.h; h != nil {
 		c.h = nil

@@ -15,7 +15,12 @@ func (l *loop) receive(c *Stream, asked wishes, unsent int) {
 	case unsent <= l.v.limit/2:
 		c.has &^= isHeldUp
 	}
-	wanted := asked&wantClose == 0 && c.has&(isEnded|isOver|isLast|isHeldUp) == 0
+	if c.has&(isHolding|isHeldUp) == isHolding {
+		if l.handOver(c); c.closing() {
+			asked |= wantClose
+		}
+	}
+	wanted := asked&wantClose == 0 && c.has&(isEnded|isOver|isLast|isHeldUp|isHolding) == 0
 	switch {
 	case wanted && c.has&isReceiving == 0:
 		if l.bufs != nil {
@@ -51,7 +56,7 @@ func (l *loop) received(c *Stream, e *uring.CQE) {
 		} else {
 			p = c.in.buf[:e.Res:e.Res]
 		}
-		l.deliver(c, p)
+		l.deliver(c, p, provided)
 	}
 	if provided {
 		l.bufs.Give(id)
@@ -61,6 +66,10 @@ func (l *loop) received(c *Stream, e *uring.CQE) {
 	}
 	switch errno := syscall.Errno(-e.Res); errno {
 	case 0:
+		if c.has&isHolding != 0 {
+			c.has |= isEnding
+			return
+		}
 		l.ended(c)
 	case syscall.ENOBUFS, syscall.ECANCELED, syscall.EINTR, syscall.EAGAIN:
 		// It is armed again if that is still wanted. By the next enter all buffers are back.
@@ -71,15 +80,29 @@ func (l *loop) received(c *Stream, e *uring.CQE) {
 		}
 		l.withoutBuffers() // this kernel has provided buffers, but receives once a request
 	default:
+		for c.has&(isHolding|isLast) == isHolding && !c.closing() { // nobody takes the answers any more, but what was received is not lost
+			l.handOne(c)
+		}
 		c.fail(os.NewSyscallError("recv", errno))
 	}
 }
 
-// deliver calls Data, unless c was closed meanwhile.
-func (l *loop) deliver(c *Stream, p []byte) {
-	if c.has&(isOver|isLast) != 0 || c.closing() {
+// deliver calls Data, unless c was closed meanwhile, or has too much unsent.
+func (l *loop) deliver(c *Stream, p []byte, provided bool) {
+	if c.has&(isOver|isLast) != 0 {
 		return
 	}
+	switch closing, full := c.stands(); {
+	case closing:
+	case full || c.has&isHolding != 0:
+		l.hold(c, p, provided)
+	default:
+		c.data(p)
+	}
+}
+
+// data calls Data.
+func (c *Stream) data(p []byte) {
 	if uring.Race {
 		uring.RaceJoin() // what the peer did before it sent is seen, as with package net
 	}
@@ -92,9 +115,15 @@ func (l *loop) deliver(c *Stream, p []byte) {
 }
 
 func (c *Stream) closing() bool {
+	closing, _ := c.stands()
+	return closing
+}
+
+// stands reports whether c is to be closed, and whether too much is unsent.
+func (c *Stream) stands() (closing, full bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.asked&wantClose != 0
+	return c.asked&wantClose != 0, c.unsent > c.loop.v.limit
 }
 
 // ended is called when the peer has ended its stream.

@@ -25,7 +25,7 @@ type Server struct {
 	Loops int
 
 	// MaxUnsent bounds what a slow reader costs: while more bytes of a Stream than that have not been taken by its socket,
-	// nothing is received from it. If 0, it is 256 KiB.
+	// nothing is received from it, but 2 MiB at most that were on their way, and Data is not called. If 0, it is 256 KiB.
 	MaxUnsent int
 }
 

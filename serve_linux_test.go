@@ -800,3 +800,59 @@ func TestServeBadArguments(t *testing.T) {
 		}
 	}
 }
+
+// An answer may be much longer than what asked for it: who doesn't read costs no more than one more of those.
+func TestServeHoldsBackFromWhoDoesNotRead(t *testing.T) {
+	inBothModes(t, func(t *testing.T) {
+		const limit, times = 64 << 10, 256
+		var calls, over, taken atomic.Int64
+		ends := make(chan error, 1)
+		v := serve(t, handler{data: func(c *rio.Stream, p []byte) {
+			if c.Unsent() > limit {
+				over.Add(1)
+			}
+			calls.Add(1)
+			taken.Add(int64(len(p)))
+			for _, b := range p {
+				c.Write(bytes.Repeat([]byte{b}, times))
+			}
+		}, closed: func(_ *rio.Stream, err error) { ends <- err }}, rio.Server{Loops: 1, MaxUnsent: limit})
+		slow, other := v.dial(t), v.dial(t)
+		message := pattern(1, 100<<10)
+		for n := 0; n < len(message); n += 1 << 10 { // many pieces
+			if _, err := slow.Write(message[n : n+1<<10]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		slow.CloseWrite()
+		soon(t, "Data was called", func() bool { return calls.Load() > 0 })
+		other.Write([]byte{7})
+		if answer := make([]byte, times); true {
+			if _, err := io.ReadFull(other, answer); err != nil || !bytes.Equal(answer, bytes.Repeat([]byte{7}, times)) {
+				t.Error("another connection:", err)
+			}
+		}
+		held := taken.Load() < int64(len(message)) // though all of it was sent
+		got := make([]byte, times*len(message))
+		if m, err := io.ReadFull(slow, got); err != nil {
+			t.Fatalf("%d of %d bytes came back: %v", m, len(got), err)
+		}
+		for i, b := range got {
+			if b != message[i/times] {
+				t.Fatalf("byte %d is another's", i)
+			}
+		}
+		if n, err := slow.Read(got); n != 0 || err != io.EOF {
+			t.Error("behind it:", n, err)
+		}
+		if err := <-ends; err != nil {
+			t.Error("Closed:", err)
+		}
+		if n := over.Load(); n > 0 {
+			t.Errorf("Data was called %d times of %d with more than %d bytes unsent", n, calls.Load(), limit)
+		}
+		if !held {
+			t.Error("nothing was held back")
+		}
+	})
+}

@@ -18,7 +18,7 @@ type Stream struct {
 
 	// The loop's own.
 	id  uint64 // its place in the loop's table and that one's generation, as in user_data
-	in  *chunk // what is received into, where the kernel takes no buffers by itself
+	in  *chunk // what is received into, where the kernel takes no buffers by itself; or the last of a circle, if isHolding
 	has doings
 	err error
 
