@@ -166,12 +166,8 @@ func (l *lane) letGo(o *op) {
 		l.places.put(o.place())
 		l.cq.freed++
 		l.cq.completed++
-		if o.epoch != nil {
-			o.epoch.finished++
-			o.epoch = nil
-			if len(l.cq.epochs) > 1 {
-				l.passEpochs()
-			}
+		if o.epoch != nil && o.bits&bitFixed == 0 {
+			l.leaveEpoch(o)
 		}
 	}
 	if l.cq.idle != nil && l.inFlightLocked() == 0 {

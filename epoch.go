@@ -42,6 +42,15 @@ func (l *lane) forgetEpochs() {
 	l.cq.epochs = kept
 }
 
+// leaveEpoch is called when o has ended; of what is lent, when that has been taken back. Under cq.mu.
+func (l *lane) leaveEpoch(o *op) {
+	o.epoch.finished++
+	o.epoch = nil
+	if len(l.cq.epochs) > 1 {
+		l.passEpochs()
+	}
+}
+
 // gate makes g, of the first lane, wait for what was started on the side lane l so far. It reports whether there is any.
 // Under the first lane's locks.
 func (l *lane) gate(g *group) bool {

@@ -29,11 +29,18 @@ func (l *lane) follow() {
 		l.lock()
 		w := l.cq.work
 		l.cq.work = work{}
+		if len(w.lent) > 0 { // first: what waits for one of these doesn't begin before it is over
+			l.unlock()
+			l.repay(w.lent)
+			l.lock()
+		}
 		for len(w.ready) > 0 {
 			for _, g := range w.ready {
 				l.release(g)
 			}
-			w.ready, l.cq.work.ready = l.cq.work.ready, nil
+			if w.ready = nil; len(l.cq.work.lent) == 0 { // or the next turn does it
+				w.ready, l.cq.work.ready = l.cq.work.ready, nil
+			}
 		}
 		abroad := w.again[:0]
 		for _, o := range w.again {
@@ -52,7 +59,6 @@ func (l *lane) follow() {
 			h.seen <- h.verdict
 		}
 		l.ring.openGates(w.gates)
-		l.repay(w.lent)
 		for _, o := range abroad {
 			l.ring.resubmit(o)
 		}
@@ -79,6 +85,9 @@ func (l *lane) repay(lent []loan) {
 	}
 	l.cq.mu.Lock()
 	for _, n := range lent {
+		if n.o.epoch != nil {
+			l.leaveEpoch(n.o)
+		}
 		l.tell(n.o, n.res)
 	}
 	l.cqUnlock()

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -313,4 +314,41 @@ func TestOrderingsHoldInAnyMixture(t *testing.T) {
 			}
 		})
 	})
+}
+
+// What an operation has waited for is over when it is, to whoever asks: a lent file has to be taken back first.
+func TestWhatWasWaitedForIsOver(t *testing.T) {
+	skipUnderRace(t) // there a witness tells of it a little later
+	r := newRing(t, nil)
+	var others sync.WaitGroup
+	for range 4 {
+		others.Go(func() {
+			f := tempFile(t, "0123")
+			for range 10000 {
+				first := r.SyncFileRange(f, 0, 1)
+				last := r.Nop(rio.Drain)
+				if _, err := last.Wait(); err != nil {
+					t.Error(err)
+				}
+				if _, ok, _ := first.TryWait(); !ok {
+					t.Error("a Drain is over, and what was started before it is not")
+				}
+				c := r.Chain()
+				first, last = c.SyncFileRange(f, 0, 1), c.Nop()
+				if err := c.Submit(); err != nil {
+					t.Error(err)
+				}
+				if _, err := last.Wait(); err != nil {
+					t.Error(err)
+				}
+				if _, ok, _ := first.TryWait(); !ok {
+					t.Error("the last of a Chain is over, and the first is not")
+				}
+				if t.Failed() {
+					return
+				}
+			}
+		})
+	}
+	others.Wait()
 }
