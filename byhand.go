@@ -118,11 +118,11 @@ func (f *File) byHand(c *call) (n int, done bool, err error) {
 // same offset (seen on Linux 6.18): at the end of the file it would give the beginning of the data once more.
 func (f *File) readRemote(c *call) (n int, err error) {
 	r := f.r
-	if err = r.usable("read"); err == nil && !r.remotes.begin(r, math.MaxInt32) {
+	if err = r.usable("read"); err == nil && !r.reads.begin(r, math.MaxInt32) {
 		err = ErrClosed
 	}
 	if err == nil {
-		defer r.remotes.leave(r)
+		defer r.reads.leave(r)
 		if !f.get() {
 			err = errFileClosed
 		}

@@ -41,7 +41,7 @@ func (r *Ring) shut() error {
 	}
 	r.waits.settle()
 	r.hands.settle()
-	r.remotes.settle()
+	r.reads.settle()
 	if r.broken() == nil {
 		r.orphans.closeAll()
 	}

@@ -30,7 +30,7 @@ func TestCloseWaitsForReadsOfRemoteFiles(t *testing.T) {
 		}
 		read <- err
 	}()
-	until(t, "it reads", func() bool { return r.remotes.now.Load() == 1 })
+	until(t, "it reads", func() bool { return r.reads.now.Load() == 1 })
 	go func() { closed <- r.Close() }()
 	until(t, "Close has begun", r.closing.Load)
 	select {

@@ -1,6 +1,7 @@
 package rio
 
 import (
+	"math"
 	"os"
 	"syscall"
 
@@ -48,6 +49,9 @@ const (
 
 // doNow ends c, a read of h, at once if all that it asks for lies in the page cache; or in memory, where it may be a write.
 func (r *Ring) doNow(c *call, h *handle) (o *op, gen uint64, done bool) {
+	if h.memory && len(c.buf) > uring.FewBytes {
+		return nil, 0, false // a worker does it meanwhile
+	}
 	if uring.Race || r.profile != nil || r.k.Flags&uring.SetupIOPoll != 0 || r.following.Load() || r.closing.Load() || !h.get() {
 		return nil, 0, false
 	}
@@ -75,7 +79,7 @@ func (r *Ring) doNow(c *call, h *handle) (o *op, gen uint64, done bool) {
 func (f *File) readHere(c *call) (n int, ok bool) {
 	r := f.r
 	c.tried = true
-	if !f.mayBeNow(c) || uring.Race || r.profile != nil || r.k.Flags&uring.SetupIOPoll != 0 || r.closing.Load() || !f.get() {
+	if !f.mayBeNow(c, true) || uring.Race || r.profile != nil || r.k.Flags&uring.SetupIOPoll != 0 || r.closing.Load() || !f.get() {
 		return 0, false
 	}
 	if n, ok = f.now(c); ok {
@@ -85,9 +89,18 @@ func (f *File) readHere(c *call) (n int, ok bool) {
 	return n, ok
 }
 
-// mayBeNow reports whether c, a read or write of h, is worth a try.
-func (h *handle) mayBeNow(c *call) bool {
-	return h.bounded && !h.direct && len(c.buf) > 0 && (h.memory || c.kind == kindRead && h.warm())
+// mayBeNow reports whether c, a read or write of h, is worth a try. Who waits for it anyway doesn't mind that others start several
+// at once.
+func (h *handle) mayBeNow(c *call, waits bool) bool {
+	switch {
+	case !h.bounded || h.direct || len(c.buf) == 0:
+		return false
+	case h.memory || c.kind != kindRead:
+		return h.memory
+	case waits && h.crowded.Load() != 0 && h.chilled.Load() == 0:
+		return h.cold.Load() < never
+	}
+	return h.warm()
 }
 
 // now reads what c asks for from the page cache, if that has all of it; from memory, or writes it there, in any case. What is
@@ -96,6 +109,12 @@ func (h *handle) now(c *call) (n int, ok bool) {
 	off := c.off
 	if c.plain {
 		off = -1
+	}
+	if h.memory || len(c.buf) > uring.FewBytes { // it may take a while, and Close waits for it
+		if !h.r.reads.begin(h.r, math.MaxInt32) {
+			return 0, false
+		}
+		defer h.r.reads.leave(h.r)
 	}
 	var errno syscall.Errno
 	switch {

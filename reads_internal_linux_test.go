@@ -232,3 +232,84 @@ func TestFilesReadWhatIsCached(t *testing.T) {
 		}
 	}
 }
+
+// What is not for a system call of the caller's own.
+func TestWhoReadsHere(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		flag   int
+		change func(r *Ring, f *File)
+		here   bool
+	}{
+		{name: "cached", here: true},
+		{name: "others start several at once", here: true, change: func(_ *Ring, f *File) { f.crowd() }},
+		{name: "others start several at once, and it was not cached", change: func(_ *Ring, f *File) { f.chill(); f.crowd() }},
+		{name: "others start several at once, and it can't tell", change: func(_ *Ring, f *File) { f.crowd(); f.cold.Store(blind) }},
+		{name: "was not cached", change: func(_ *Ring, f *File) { f.chill() }},
+		{name: "O_DIRECT", flag: O_DIRECT},
+		{name: "a Profile", change: func(r *Ring, _ *File) { r.profile = new(profile) }},
+		{name: "IOPoll", change: func(r *Ring, _ *File) { r.k.Flags |= uring.SetupIOPoll }},
+		{name: "the Ring closes", change: func(r *Ring, _ *File) { r.closing.Store(true) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, f := handMade(t, c.flag)
+			SkipUnlessItTells(t, f.fd)
+			flags := r.k.Flags
+			if c.change != nil {
+				c.change(r, f)
+			}
+			n, ok := f.readHere(&call{kind: kindRead, buf: Aligned(4096, 0)})
+			r.profile, r.k.Flags = nil, flags
+			r.closing.Store(false)
+			if ok != c.here || ok && n != 4096 {
+				t.Error(n, ok)
+			}
+		})
+	}
+}
+
+// A worker copies much while the caller does something else.
+func TestMuchOfMemoryIsReadByTheRing(t *testing.T) {
+	r, _ := handMade(t, 0)
+	f, data := memoryFile(t, r, 1<<17, os.O_RDWR)
+	for _, n := range []int{uring.FewBytes, uring.FewBytes + 1} {
+		before := r.Stats().Submitted
+		p := make([]byte, n)
+		if m, err := r.ReadAt(f, p, 1).Wait(); m != n || err != nil || !bytes.Equal(p, data[1:n+1]) {
+			t.Fatal(m, err)
+		}
+		if by := r.Stats().Submitted > before; by != (n > uring.FewBytes) {
+			t.Errorf("%d bytes by the ring: %v", n, by)
+		}
+	}
+}
+
+// When Close has returned the kernel writes to no buffer.
+func TestCloseWaitsForReadsOfMemory(t *testing.T) {
+	r := openRing(t, nil)
+	if uring.Race {
+		t.Skip("under the race detector every read goes through the ring")
+	}
+	f, _ := memoryFile(t, r, 1<<20, os.O_RDONLY)
+	if !f.memory {
+		t.Skip("no file of the kernel's")
+	}
+	done := make(chan error)
+	go func() {
+		p := make([]byte, 1<<20)
+		for {
+			if _, err := f.ReadAt(p, 0); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	until(t, "it is counted", func() bool { return r.reads.now.Load() > 0 })
+	r.Close()
+	if n := r.reads.now.Load(); n > 0 {
+		t.Error(n, "reads, and the Ring is closed")
+	}
+	if err := <-done; !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+}

@@ -54,7 +54,7 @@ type Ring struct {
 	reaperGone  chan struct{}
 
 	netpoll netpoll
-	remotes byHand       // reads of remote Files
+	reads   byHand       // reads without the ring that may take long
 	logs    bool         // somebody hears of the log
 	told    atomic.Int64 // when it last did of the line for places, in the Ring's life
 }
@@ -75,7 +75,7 @@ func newOn(cfg *Config, on hook.Kernel) (*Ring, error) {
 	r := &Ring{
 		born: time.Now(), fresh: make(chan chan struct{}, 4), stop: make(chan struct{}),
 		hands:       byHand{idle: make(chan struct{}, 1)},
-		remotes:     byHand{idle: make(chan struct{}, 1)},
+		reads:       byHand{idle: make(chan struct{}, 1)},
 		wakeSweeper: make(chan struct{}, 1), sweeperGone: make(chan struct{}), reaperGone: make(chan struct{}),
 	}
 	if on.Make == nil {

@@ -66,6 +66,12 @@ func isRemote(fd int) bool {
 }
 
 func inMemory(fd int) bool {
+	var st unix.Stat_t
+	for unix.Fstat(fd, &st) == unix.EINTR {
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return false // of a device's node it is the node that lies in memory
+	}
 	fs, ok := fileSystem(fd)
 	return ok && (fs == unix.TMPFS_MAGIC || fs == unix.RAMFS_MAGIC || fs == unix.HUGETLBFS_MAGIC)
 }

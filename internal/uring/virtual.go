@@ -67,7 +67,7 @@ func FileType(fd int) (bounded, socket, remote bool) {
 	return fileType(fd)
 }
 
-// InMemory reports whether a regular file lies in memory (tmpfs, ramfs, hugetlbfs).
+// InMemory reports whether fd's is a regular file that lies in memory (tmpfs, ramfs, hugetlbfs).
 func InMemory(fd int) bool { return fd < firstVirtual && inMemory(fd) }
 
 // FileFlags returns the open file's status flags (F_GETFL), 0 if it has none.
