@@ -50,9 +50,12 @@ func askPeer(fd int, sa *uring.Sockaddr) {
 		return
 	}
 	var own uring.Sockaddr
-	if uring.Sockname(fd, &own) == nil && own.Family() == uring.AFUnix {
+	switch _ = uring.Sockname(fd, &own); own.Family() {
+	case uring.AFUnix:
 		sa.SetUnix("")
-	} else {
+	case uring.AFInet6:
+		sa.SetInet(uring.AFInet6, netip.AddrPortFrom(netip.IPv6Unspecified(), 0), 0)
+	default:
 		sa.SetInet(uring.AFInet, netip.AddrPortFrom(netip.IPv4Unspecified(), 0), 0)
 	}
 }

@@ -21,14 +21,7 @@ func (r *Ring) Close() error {
 
 func (r *Ring) shut() error {
 	r.services.end()
-	r.closing.Store(true)
-	r.waits.end()
-	r.lock()
-	r.sq.refusal = ErrClosed // which is what lanes that are being opened will say
-	for r.tickets.first != nil {
-		r.dismiss(errCanceled)
-	}
-	r.unlock()
+	r.refuseMore(ErrClosed)
 	var idles []*op
 	for l := range r.lanes() {
 		if o := l.refuseAll(); o != nil {
@@ -70,6 +63,21 @@ func (r *Ring) shut() error {
 	return err
 }
 
+// refuseMore lets nothing more be started, because of err. In this order: who sees closing leaves what an inbox has alone, and goes to
+// the ring; there he must be refused, or he gets what the socket has behind that.
+func (r *Ring) refuseMore(err error) {
+	r.lock()
+	if r.sq.refusal == nil {
+		r.sq.refusal = err // which is what lanes that are being opened will say
+	}
+	for r.tickets.first != nil {
+		r.dismiss(errCanceled)
+	}
+	r.unlock()
+	r.closing.Store(true)
+	r.waits.end()
+}
+
 // refuseAll lets nothing more be started on l. What it returns, if anything is in flight, is done when nothing is.
 func (l *lane) refuseAll() (idle *op) {
 	l.lock()
@@ -109,16 +117,7 @@ func (r *Ring) fail(errno syscall.Errno) {
 	if !r.broke.CompareAndSwap(nil, &err) {
 		return
 	}
-	r.closing.Store(true)
-	r.waits.end()
-	r.lock()
-	if r.sq.refusal == nil {
-		r.sq.refusal = err
-	}
-	for r.tickets.first != nil {
-		r.dismiss(errCanceled)
-	}
-	r.unlock()
+	r.refuseMore(err)
 	lost := r.inFlight()
 	for l := range r.lanes() {
 		l.lose(err, errno)

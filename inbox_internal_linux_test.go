@@ -546,7 +546,7 @@ func TestLoopsDoWithoutMultishot(t *testing.T) {
 }
 
 func TestAPeerThatHasGoneHasAnAddressOfItsFamily(t *testing.T) {
-	for domain, want := range map[int]string{unix.AF_INET: "tcp 0.0.0.0:0", unix.AF_UNIX: "unix @"} {
+	for domain, want := range map[int]string{unix.AF_INET: "tcp 0.0.0.0:0", unix.AF_INET6: "tcp [::]:0", unix.AF_UNIX: "unix @"} {
 		fd, err := unix.Socket(domain, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0) // without a peer, too
 		if err != nil {
 			t.Fatal(err)
@@ -555,5 +555,24 @@ func TestAPeerThatHasGoneHasAnAddressOfItsFamily(t *testing.T) {
 		if a := (&loop{}).peer(int32(fd)); a.Network()+" "+a.String() != want {
 			t.Errorf("%v, not %q", a, want)
 		}
+	}
+}
+
+// Who sees that the Ring closes leaves what an inbox has alone: he must be refused by then, or he receives what comes behind it.
+func TestNothingIsBegunOnceCloseIsSeen(t *testing.T) {
+	for what, end := range map[string]func(r *Ring){"Close": func(r *Ring) { r.Close() }, "broken": func(r *Ring) { r.fail(syscall.EIO) }} {
+		r := openRing(t, nil)
+		r.waits.mu.Lock() // it is held up there, with much to end
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			end(r)
+		}()
+		until(t, what+" is seen", r.closing.Load)
+		if err := r.usable("test"); err == nil {
+			t.Error(what, "refuses nothing yet")
+		}
+		r.waits.mu.Unlock()
+		<-over
 	}
 }

@@ -138,7 +138,7 @@ func (c *Stream) LocalAddr() net.Addr {
 	return (&Conn{sotype: uring.SockStream}).addr(&sa)
 }
 
-// RemoteAddr is the peer's address; 0.0.0.0:0 if it had reset the connection before that was c.
+// RemoteAddr is the peer's address; 0.0.0.0:0 or [::]:0 if it had reset the connection before that was c.
 func (c *Stream) RemoteAddr() net.Addr { return c.peer }
 
 var _ io.WriteCloser = (*Stream)(nil)
