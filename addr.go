@@ -24,17 +24,18 @@ func (c *Conn) RemoteAddr() net.Addr {
 	return c.name(&c.remote, uring.Peername)
 }
 
-// name returns *known, or asks the kernel. It is kept once the socket is connected: before that it may change.
+// name returns *known, or asks the kernel. It is kept once the socket is connected: before that it may change, and of a datagram
+// socket at any time.
 func (c *Conn) name(known *net.Addr, ask func(fd int, sa *uring.Sockaddr) error) net.Addr {
 	c.rd.mu.Lock()
 	defer c.rd.mu.Unlock()
-	if *known != nil || !c.get() {
+	if *known != nil && c.sotype != uring.SockDgram || !c.get() {
 		return *known
 	}
 	defer c.put()
 	var sa, peer uring.Sockaddr
 	if ask(c.fd, &sa) != nil {
-		return nil
+		return *known
 	}
 	addr := c.addr(&sa)
 	if uring.Peername(c.fd, &peer) == nil {

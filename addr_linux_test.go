@@ -338,3 +338,35 @@ func TestErrorsOfAStreamNameItsNetworkAndItsPeer(t *testing.T) {
 		}
 	}
 }
+
+// A datagram socket may be connected again, and its peer is another one then.
+func TestTheAddressOfASecondPeer(t *testing.T) {
+	r := newRing(t, nil)
+	var peers [2]*net.UDPConn
+	for i := range peers {
+		var err error
+		if peers[i], err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}); err != nil {
+			t.Fatal(err)
+		}
+		defer peers[i].Close()
+	}
+	c, err := r.Dial(t.Context(), "udp4", peers[0].LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for i, p := range []*net.UDPConn{peers[0], peers[1], peers[0]} {
+		if i > 0 {
+			if _, err := r.Connect(c, p.LocalAddr().(*net.UDPAddr).AddrPort()).Wait(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := c.RemoteAddr(); got == nil || got.String() != p.LocalAddr().String() {
+			t.Errorf("connect %d: the peer is %v, not %v", i, got, p.LocalAddr())
+		}
+	}
+	c.Close()
+	if got := c.RemoteAddr(); got == nil || got.String() != peers[0].LocalAddr().String() {
+		t.Error("when it is closed:", got)
+	}
+}

@@ -238,6 +238,10 @@ func (s *starter) onConn(c net.Conn) map[string]func() error {
 // call is the system call in an operation's name.
 func callOf(op string) string { return strings.Fields(op)[0] }
 
+type noRawConn struct{}
+
+func (noRawConn) SyscallConn() (syscall.RawConn, error) { return nil, nil }
+
 func TestNilAndZeroFilesAreErrors(t *testing.T) {
 	s := newSanity(t)
 	files := map[string]syscall.Conn{
@@ -252,6 +256,8 @@ func TestNilAndZeroFilesAreErrors(t *testing.T) {
 		"zero rio.Conn":    &rio.Conn{},
 		"zero Listener":    &rio.Listener{},
 		"zero net.TCPConn": &net.TCPConn{},
+		"zero os.File":     &os.File{},
+		"no RawConn":       noRawConn{},
 		"nil in a struct":  struct{ *os.File }{},
 		"nil File inside":  struct{ *rio.File }{},
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
@@ -133,7 +134,14 @@ func (f *File) readRemote(c *call) (n int, err error) {
 		if c.plain {
 			off = -1
 		}
+		began := time.Since(r.born)
 		n, errno := uring.Read(f.fd, c.buf[:min(len(c.buf), maxTransfer)], off)
+		r.hands.done.Add(1)
+		if r.profile != nil {
+			r.cq.mu.Lock()
+			r.profile.add(kindRead, time.Since(r.born)-began)
+			r.cqUnlock()
+		}
 		if errno == 0 {
 			return n, nil
 		}

@@ -2,10 +2,12 @@ package rio
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
@@ -20,7 +22,8 @@ type File struct {
 	release  func()    // lets go of what NewFile has borrowed
 	appends  bool
 	seekable bool
-	pos, wr  sync.Mutex // one at a time moves the file's position, or writes where there is none
+	listed   atomic.Bool // ReadDir was called
+	pos, wr  sync.Mutex  // one at a time moves the file's position, or writes where there is none
 }
 
 // ownedFile is an *os.File, or a file of a simulated kernel.
@@ -62,6 +65,9 @@ func (f *File) Seek(offset int64, whence int) (int64, error) {
 		return 0, &fs.PathError{Op: "seek", Path: f.Name(), Err: errFileClosed}
 	}
 	defer f.put()
+	if s, ok := f.f.(io.Seeker); ok && f.listed.Load() {
+		return s.Seek(offset, whence) // it forgets what it has read ahead
+	}
 	n, err := uring.Seek(f.fd, offset, whence)
 	if err != nil {
 		return 0, &fs.PathError{Op: "seek", Path: f.Name(), Err: err}
@@ -115,6 +121,7 @@ func (f *File) ReadDir(n int) ([]fs.DirEntry, error) {
 		return nil, &fs.PathError{Op: "readdir", Path: f.Name(), Err: errFileClosed}
 	}
 	defer f.put()
+	f.listed.Store(true)
 	return f.f.ReadDir(n)
 }
 

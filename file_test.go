@@ -898,3 +898,45 @@ func TestSyscallConnReadWaitsForThePipe(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A directory is read from its beginning after a Seek to it, as with os: what was read ahead is forgotten.
+func TestSeekOfADirectoryForgetsWhatWasReadAhead(t *testing.T) {
+	r := newRing(t, nil)
+	dir := t.TempDir()
+	for i := range 5 {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := openOn(t, r, dir, os.O_RDONLY)
+	if some, err := f.ReadDir(2); len(some) != 2 || err != nil {
+		t.Fatal(some, err)
+	}
+	if n, err := f.Seek(0, io.SeekStart); n != 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	if all, err := f.ReadDir(-1); len(all) != 5 || err != nil {
+		t.Errorf("%v, %v", all, err)
+	}
+}
+
+// What src says comes first, also if the piece before it can't be written by itself.
+func TestReadFromTellsOfItsReader(t *testing.T) {
+	r := newRing(t, nil)
+	f := openOn(t, r, filepath.Join(t.TempDir(), "f"), os.O_RDWR|os.O_CREATE)
+	broken := errors.New("broken")
+	if n, err := f.ReadFrom(io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(broken))); n != 3 || err != broken {
+		t.Error(n, err)
+	}
+	if n, err := f.ReadFrom(nil); n != 0 || err == nil {
+		t.Error(n, err)
+	}
+	d, err := r.OpenFile(f.Name(), os.O_RDWR|rio.O_DIRECT, 0)
+	if err != nil || rio.O_DIRECT == 0 {
+		t.Skip(err)
+	}
+	defer d.Close()
+	if _, err := d.ReadFrom(io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(broken))); !errors.Is(err, broken) {
+		t.Error("O_DIRECT:", err)
+	}
+}

@@ -94,6 +94,9 @@ func (f *File) ReadFrom(src io.Reader) (n int64, err error) {
 	if f == nil || f.r == nil {
 		return 0, invalid("write", "nil File")
 	}
+	if src == nil {
+		return 0, invalid("write", "nil Reader")
+	}
 	buf := copying.Get().(*[]byte)
 	defer func() {
 		if f.r.broken() == nil { // the kernel may have it still
@@ -115,10 +118,13 @@ func (f *File) ReadFrom(src io.Reader) (n int64, err error) {
 			n += int64(w)
 		}
 		switch {
-		case err != nil || end == io.EOF:
-			return n, err
-		case end != nil:
+		case end != nil && end != io.EOF:
+			if err != nil { // perhaps because what there was is not a whole block
+				end = errors.Join(end, err)
+			}
 			return n, end
+		case err != nil || end != nil:
+			return n, err
 		}
 	}
 }

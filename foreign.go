@@ -3,6 +3,7 @@ package rio
 import (
 	"errors"
 	"fmt"
+	"os"
 	"syscall"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
@@ -18,8 +19,14 @@ import (
 // look asks for what has to be known of a foreign descriptor beforehand.
 func (r *Ring) look(c *call, t *target) (err error) {
 	name := kinds[c.kind].name
+	if f, ok := t.file.(*os.File); ok && *f == (os.File{}) {
+		return invalid(name, "an os.File that nothing has opened")
+	}
 	if t.raw, err = t.file.SyscallConn(); err != nil {
 		return foreignError(name, err)
+	}
+	if t.raw == nil {
+		return invalid(name, fmt.Sprintf("%T has no descriptor", t.file))
 	}
 	switch c.kind {
 	case kindRead, kindWrite, kindReadv, kindWritev, kindConnect:

@@ -62,7 +62,7 @@ func (r *Ring) NewFile(f *os.File) (*File, error) {
 	if err := r.usable("NewFile"); err != nil {
 		return nil, err
 	}
-	if f == nil {
+	if f == nil || *f == (os.File{}) {
 		return nil, invalid("NewFile", "nil file")
 	}
 	if r.portable {
@@ -160,7 +160,7 @@ func (r *Ring) newFile(f *os.File) (*File, error) {
 
 // dup duplicates the descriptor of f, which stays as it is.
 func dup(op string, f syscall.Conn) (fd int, err error) {
-	if f, ok := f.(*os.File); ok && f == nil {
+	if f, ok := f.(*os.File); ok && (f == nil || *f == (os.File{})) {
 		return -1, invalid(op, "nil file")
 	}
 	rc, err := f.SyscallConn()

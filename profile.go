@@ -41,8 +41,11 @@ func (b *batches) note(n int) {
 
 // note is called when o's CQE has been read. Under cq.mu.
 func (p *profile) note(o *op, r *Ring) {
-	d := time.Since(r.born) - time.Duration(o.began)
-	k := o.kind
+	p.add(o.kind, time.Since(r.born)-time.Duration(o.began))
+}
+
+// add counts an operation that has taken d. Under cq.mu.
+func (p *profile) add(k kind, d time.Duration) {
 	if k == kindRecvNone {
 		k = kindRecv // one row for both
 	}

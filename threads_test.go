@@ -44,6 +44,7 @@ var notPortable = []leftOut{
 	{"it has to be one of package os's or net's", `TestNumberOfAForeignFileIsUsedOnlyInControl`},
 	{"the errno isn't Linux's", `TestPipesIgnoreTheOffset`},
 	{"it reads by the descriptor", `TestCloseWaitsForReadsOfRemoteFiles`},
+	{"package net remembers the first peer", `TestTheAddressOfASecondPeer`},
 	{"Listen duplicates nothing", `TestListenThatFailsLeavesNoPath`},
 }
 

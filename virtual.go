@@ -69,7 +69,7 @@ func (r *Ring) portConn(nc net.Conn) (*Conn, error) {
 
 // takeConn is NewConn on a portable Ring.
 func (r *Ring) takeConn(f *os.File) (*Conn, error) {
-	if f == nil {
+	if f == nil || *f == (os.File{}) {
 		return nil, invalid("NewConn", "nil file")
 	}
 	rc, err := f.SyscallConn()
