@@ -473,3 +473,27 @@ func BenchmarkWorthPuttingOff(b *testing.B) {
 		}
 	}
 }
+
+// What was put off, and is with the kernel by now, ends by its CQE, as everything else: until then the kernel may write its buffer.
+func TestWhatIsNoLongerPutOffIsTheKernelsToEnd(t *testing.T) {
+	r, conns, _ := ringWithLongLine(t, 2)
+	started := receives(t, conns)
+	until(t, "the kernel has them", func() bool {
+		r.flush()
+		off, _ := r.putOffs()
+		return off == 0
+	})
+	for _, p := range started {
+		r.lock()
+		r.doom(p.op, 0)
+		if r.lane.find(p.data) != p.op {
+			t.Error("it has ended without the kernel")
+		}
+		r.unlock()
+		r.flush()
+		r.reap()
+		if _, err := p.result(); !errors.Is(err, syscall.ECANCELED) {
+			t.Error(err)
+		}
+	}
+}

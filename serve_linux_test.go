@@ -557,6 +557,7 @@ func TestServeEndsWithTheContextInFullTraffic(t *testing.T) {
 			for err := error(nil); err == nil; {
 				_, err = stuck.Write(make([]byte, 1<<20))
 			}
+			soon(t, "all are open", func() bool { return v.opens.Load() == 21 })
 			if err := v.stop(); err != nil {
 				t.Error("Serve:", err)
 			}
