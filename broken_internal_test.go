@@ -13,7 +13,14 @@ func openRing(t *testing.T, cfg *Config) *Ring {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { r.Close() })
+	t.Cleanup(func() {
+		r.Close()
+		for l := range r.lanes() {
+			if n := l.cancelling.Load(); n != 0 && r.broken() == nil {
+				t.Errorf("%d operations are still being cancelled: the sweeper would never rest", n)
+			}
+		}
+	})
 	return r
 }
 
