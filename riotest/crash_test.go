@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -328,5 +329,65 @@ func TestCrashUnderWay(t *testing.T) {
 				t.Fatalf("seed %d: %d bytes of log %d were acknowledged, %d are there, %v", seed, len(acked[i]), i, len(b), err)
 			}
 		}
+	}
+}
+
+// Nothing changes on a disk without power, and nothing by an open that a closed Ring refuses.
+func TestNothingChangesAfterACrash(t *testing.T) {
+	s, err := riotest.New(1, &riotest.Options{Lockstep: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "b"} {
+		f, err := s.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt([]byte("hello"), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+	s.Crash()
+	errs := map[string]error{"Rename": s.Rename("a", "c"), "Remove": s.Remove("b")}
+	_, errs["OpenFile"] = s.OpenFile("a", os.O_TRUNC|os.O_RDWR, 0)
+	for what, err := range errs {
+		if !errors.Is(err, syscall.EIO) {
+			t.Errorf("%s without power: %v", what, err)
+		}
+	}
+	s.SyncDir()
+	s.Close()
+	for _, name := range []string{"a", "new"} {
+		if _, err := s.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600); err == nil {
+			t.Errorf("%s is opened by a closed Ring", name)
+		}
+	}
+	if names := fmt.Sprint(s.Names()); names != "[a b]" {
+		t.Error("there are", names)
+	}
+}
+
+// An empty write is none.
+func TestAnEmptyWriteMovesNothing(t *testing.T) {
+	s, err := riotest.New(1, &riotest.Options{Lockstep: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	f, err := s.OpenFile("a", os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	f.Truncate(1000)
+	if n, err := f.Write(nil); n != 0 || err != nil {
+		t.Error(n, err)
+	}
+	if pos, err := f.Seek(0, io.SeekCurrent); pos != 0 || err != nil {
+		t.Error("the position is", pos, err)
 	}
 }

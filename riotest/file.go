@@ -17,20 +17,23 @@ import (
 // OpenFile is rio's Ring.OpenFile on the simulated disk, whose names have no directories. A new file's name is durable
 // when the file was synced.
 func (s *Sim) OpenFile(name string, flag int, perm fs.FileMode) (*rio.File, error) {
+	f := &openFile{s: s, name: name, flag: flag}
+	on, err := hook.NewFile(s.ring, f)
+	if err != nil {
+		return nil, err // before there is anything to truncate, or made
+	}
+	file := on.(*rio.File)
 	s.mu.Lock()
-	f, err := s.open(name, flag)
+	f.inode, err = s.open(name, flag)
 	s.mu.Unlock()
 	if err != nil {
+		file.Close()
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
-	file, err := hook.NewFile(s.ring, f)
-	if err != nil {
-		return nil, err
-	}
-	return file.(*rio.File), nil
+	return file, nil
 }
 
-func (s *Sim) open(name string, flag int) (*openFile, error) {
+func (s *Sim) open(name string, flag int) (*inode, error) {
 	i := s.names.now[name]
 	switch {
 	case s.off:
@@ -45,7 +48,7 @@ func (s *Sim) open(name string, flag int) (*openFile, error) {
 	case flag&os.O_TRUNC != 0:
 		i.resize(0)
 	}
-	return &openFile{s: s, name: name, flag: flag, inode: i}, nil
+	return i, nil
 }
 
 // Rename is os.Rename. It is durable when SyncDir was called, or the file was synced.
@@ -53,7 +56,10 @@ func (s *Sim) Rename(from, to string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := s.names.now[from]
-	if i == nil {
+	switch {
+	case s.off:
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: syscall.EIO}
+	case i == nil:
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: syscall.ENOENT}
 	}
 	s.names.change(change{from: from, to: to, node: i})
@@ -64,18 +70,23 @@ func (s *Sim) Rename(from, to string) error {
 func (s *Sim) Remove(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.names.now[name] == nil {
+	switch {
+	case s.off:
+		return &fs.PathError{Op: "remove", Path: name, Err: syscall.EIO}
+	case s.names.now[name] == nil:
 		return &fs.PathError{Op: "remove", Path: name, Err: syscall.ENOENT}
 	}
 	s.names.change(change{from: name})
 	return nil
 }
 
-// SyncDir makes names durable, as fsync(2) on the directory does.
+// SyncDir makes names durable, as fsync(2) on the directory does; after a Crash it does nothing.
 func (s *Sim) SyncDir() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.names.commit(nil)
+	if !s.off {
+		s.names.commit(nil)
+	}
 }
 
 // Names are the names of the files there are now, sorted.

@@ -75,7 +75,7 @@ func (f *openFile) transfer(r *request, errno syscall.Errno) (off int64, n int, 
 	} else {
 		m = f.get(bufs, off, m)
 	}
-	if current {
+	if current && (m > 0 || !write) { // an empty write does nothing, with O_APPEND too
 		f.pos = off + int64(m)
 	}
 	return off, n, int32(m)
@@ -151,12 +151,12 @@ const (
 
 func (f *openFile) allocate(mode uint32, off, n int64) int32 {
 	switch {
+	case off < 0 || n <= 0:
+		return -int32(syscall.EINVAL)
+	case mode&^(keepSize|punchHole|zeroRange) != 0 || mode&(punchHole|zeroRange) == punchHole|zeroRange || mode&(punchHole|keepSize) == punchHole:
+		return -int32(syscall.EOPNOTSUPP)
 	case !f.writes():
 		return -int32(syscall.EBADF)
-	case off < 0 || n <= 0 || mode&punchHole != 0 && mode&keepSize == 0:
-		return -int32(syscall.EINVAL)
-	case mode&^(keepSize|punchHole|zeroRange) != 0 || mode&(punchHole|zeroRange) == punchHole|zeroRange:
-		return -int32(syscall.EOPNOTSUPP)
 	case off > maxSize-n:
 		return -int32(syscall.EFBIG)
 	}
