@@ -3,6 +3,7 @@ package raftwal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"time"
 
@@ -18,7 +19,8 @@ type StreamLayer struct {
 }
 
 // Listen returns a StreamLayer that listens on address, as net.Listen does with "tcp". The other nodes know it as
-// advertise; if that is nil, by the address that it listens on, which must not be that of every interface then.
+// advertise; if that is nil, by the address that it listens on. That has to be a *net.TCPAddr
+// with an IP, which is not that of every interface.
 func Listen(ring *rio.Ring, address string, advertise net.Addr) (*StreamLayer, error) {
 	l, err := ring.Listen("tcp", address)
 	if err != nil {
@@ -27,8 +29,9 @@ func Listen(ring *rio.Ring, address string, advertise net.Addr) (*StreamLayer, e
 	if advertise == nil {
 		advertise = l.Addr()
 	}
-	if tcp, ok := advertise.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
-		return nil, errors.Join(errors.New("raftwal: no other node can dial "+advertise.String()), l.Close())
+	tcp, ok := advertise.(*net.TCPAddr)
+	if !ok || tcp == nil || tcp.IP == nil || tcp.IP.IsUnspecified() {
+		return nil, errors.Join(fmt.Errorf("raftwal: no other node can dial %v (%T)", advertise, advertise), l.Close())
 	}
 	return &StreamLayer{l, ring, advertise}, nil
 }

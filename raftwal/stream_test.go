@@ -63,6 +63,11 @@ func TestAdvertisedAddressIsOneToDial(t *testing.T) {
 			t.Errorf("Listen on %s: %v, %v", address, layer, err)
 		}
 	}
+	for _, advertise := range []net.Addr{&net.TCPAddr{Port: 7000}, (*net.TCPAddr)(nil), &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 7000}} {
+		if layer, err := Listen(ring, "127.0.0.1:0", advertise); layer != nil || err == nil || !strings.Contains(err.Error(), "no other node") {
+			t.Errorf("Listen as %v: %v, %v", advertise, layer, err)
+		}
+	}
 	public := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 7000}
 	layer, err := Listen(ring, "0.0.0.0:0", public)
 	if err != nil {

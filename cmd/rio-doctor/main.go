@@ -5,11 +5,14 @@
 //	go run ./cmd/rio-doctor [-json] [path]
 //
 // The path is a directory, or a file in one: a temporary file is made there, and removed. It is the current directory if
-// none is given. The exit status is 0 if io_uring works, 1 if it doesn't, 2 if the command line is wrong.
+// none is given. The exit status is 0 if io_uring works, 1 if it doesn't, or nothing can be printed, 2 if the command
+// line is wrong.
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -23,7 +26,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("rio-doctor", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	asJSON := flags.Bool("json", false, "print JSON")
-	if err := flags.Parse(args); err != nil {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
 		return 2
 	}
 	if flags.NArg() > 1 {
@@ -35,12 +41,17 @@ func run(args []string, stdout, stderr io.Writer) int {
 		path = flags.Arg(0)
 	}
 	r := examine(path)
+	var page bytes.Buffer
 	if *asJSON {
-		e := json.NewEncoder(stdout)
+		e := json.NewEncoder(&page)
 		e.SetIndent("", "  ")
 		e.Encode(r)
 	} else {
-		r.print(stdout)
+		r.print(&page)
+	}
+	if _, err := page.WriteTo(stdout); err != nil {
+		fmt.Fprintln(stderr, "rio-doctor:", err)
+		return 1
 	}
 	if !r.Works {
 		return 1

@@ -32,6 +32,25 @@ func TestWrongCommandLinesAreRefused(t *testing.T) {
 	}
 }
 
+func TestHelpIsNoFailure(t *testing.T) {
+	var out, errs bytes.Buffer
+	if status := run([]string{"-h"}, &out, &errs); status != 0 || !strings.Contains(errs.String(), "-json") {
+		t.Errorf("status %d, %q, %q", status, &out, &errs)
+	}
+}
+
+// full takes nothing.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space") }
+
+func TestWhatCannotBePrintedIsAFailure(t *testing.T) {
+	var errs bytes.Buffer
+	if status := run([]string{t.TempDir()}, full{}, &errs); status != 1 || !strings.Contains(errs.String(), "no space") {
+		t.Errorf("status %d, %q", status, &errs)
+	}
+}
+
 func TestPathThatIsNotThereIsNamed(t *testing.T) {
 	d := examineDisk(filepath.Join(t.TempDir(), "none"))
 	if d.Error == "" || !strings.Contains(d.Error, "none") {

@@ -89,6 +89,9 @@ func target(src fs.FileInfo, dst string) (string, error) {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if link, err := os.Readlink(dst); err == nil {
+			return "", fmt.Errorf("%s is a symbolic link to %s, which is not there", dst, link)
+		}
 		return dst, nil
 	case err != nil:
 		return "", err

@@ -88,6 +88,19 @@ func TestCopyKeepsLinkAndReplacesItsTarget(t *testing.T) {
 	}
 }
 
+func TestALinkToNothingIsRefused(t *testing.T) {
+	src, _ := tempFile(t, 10)
+	dir := t.TempDir()
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink("nowhere", link); err != nil {
+		t.Skip("no symbolic links here: ", err)
+	}
+	extest.WantFailure(t, extest.Command(t, src, link), "a symbolic link to nowhere")
+	if to, err := os.Readlink(link); to != "nowhere" {
+		t.Errorf("the link is %q now, %v", to, err)
+	}
+}
+
 func TestSameFileIsRefused(t *testing.T) {
 	src, content := tempFile(t, 1000)
 	dir := t.TempDir()

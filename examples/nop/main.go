@@ -45,9 +45,11 @@ func run(args []string, stdout io.Writer) error {
 	}
 	elapsed := time.Since(begin)
 
-	fmt.Fprintf(stdout, "%d NOPs, %d in flight, in %v: %.0f a second\n",
-		*n, *depth, elapsed.Round(time.Millisecond), float64(*n)/elapsed.Seconds())
-	fmt.Fprintf(stdout, "%+v\n", ring.Stats())
+	_, err = fmt.Fprintf(stdout, "%d NOPs, %d in flight, in %v: %.0f a second\n%+v\n",
+		*n, *depth, elapsed.Round(time.Millisecond), float64(*n)/elapsed.Seconds(), ring.Stats())
+	if err != nil {
+		return err
+	}
 
 	return ring.Close() // This one writes the profile; the deferred one finds nothing left to do.
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
@@ -26,6 +27,18 @@ func TestNopsAreCountedAndProfiled(t *testing.T) {
 		if _, table, _ := strings.Cut(out.String(), "Overflows:0}\n"); !strings.Contains(table, "nop") {
 			t.Errorf("nop %s: no profile in\n%s", args, out.String())
 		}
+	}
+}
+
+// full takes nothing.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space") }
+
+func TestWhatCannotBePrintedIsAFailure(t *testing.T) {
+	extest.RequireRing(t)
+	if err := run([]string{"-n", "10"}, full{}); err == nil || err.Error() != "no space" {
+		t.Error(err)
 	}
 }
 
