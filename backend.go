@@ -20,7 +20,7 @@ const (
 	// descriptors above all: that passes, and a program should not be slower ever after because of it.
 	Auto Backend = iota
 
-	// IOUring is Linux's io_uring(7), and an error of New's where that can't be had.
+	// IOUring is Linux's io_uring(7), and an error of New's where that can't be had; RIO_BACKEND overrides it.
 	IOUring
 
 	// Threads is plain system calls, on every system: a bounded pool of goroutines for what ends by itself (64, or four for

@@ -8,7 +8,8 @@ import (
 
 // A Chain is a sequence of operations of which each begins only if the one before has succeeded in full, and that
 // nothing gets in between of, whatever other goroutines start on the Ring. Nothing is held, and nothing starts, until
-// Submit. Its operations are those of Ring, without an Ordering; see there. Each Chain is submitted once.
+// Submit. Its operations are those of Ring, without an Ordering; see there. Each Chain is submitted once; who waits for one of its
+// Completions before that is told so, and may wait again.
 type Chain struct {
 	r     *Ring
 	mu    sync.Mutex
@@ -58,8 +59,8 @@ func (p *promise) refuse(err error) {
 }
 
 // Submit starts the operations, in their order, all or none. It takes all their tickets at once, and waits if there are
-// too few. An error means that nothing was started; every Completion of the Chain then resolves with it. A Chain that is
-// empty, was submitted before, or is longer than the submission queue is refused.
+// too few. An error means that it has started nothing; every Completion of the Chain then resolves with it. A Chain that is
+// empty, or longer than the submission queue, is refused; so is one that was submitted before, whose Completions go on.
 func (c *Chain) Submit() error {
 	if c == nil {
 		return invalid("Chain.Submit", "nil Chain")

@@ -37,7 +37,7 @@ type Config struct {
 	SQPollIdle time.Duration
 
 	// If IOPoll is set, completions are polled for (IORING_SETUP_IOPOLL). That works for files opened with O_DIRECT on a
-	// device with poll queues; any other operation resolves with an error (EOPNOTSUPP, EINVAL).
+	// device with poll queues; any other operation but Nop resolves with an error (EOPNOTSUPP, EINVAL).
 	IOPoll bool
 
 	// SetupFlags are further IORING_SETUP_* bits. Those that the Ring can't live with are an error that names them.

@@ -167,7 +167,8 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	}
 }
 
-// Close wakes what waits on c (with net.ErrClosed), and returns when the descriptor is closed, with close(2)'s error.
+// Close wakes what waits on c (with net.ErrClosed), and returns when the descriptor is closed, with close(2)'s error. An operation of
+// another Ring on it goes on, and the socket lives for as long: cancel that first.
 func (c *Conn) Close() error {
 	if c == nil || c.r == nil {
 		return invalid("close", "nil Conn")

@@ -22,8 +22,9 @@
 // A buffer can't go away under the kernel: from the call until the Completion resolves the ring keeps it alive and in
 // place. A descriptor can't either: an operation never reaches a file other than the one it was given. A completion can't
 // be lost: at most as many operations are in flight as the completion queue has entries; a further one blocks, in the call that
-// starts it. Submission takes care of itself: waiting submits, and what nobody waits for goes out within a millisecond or two.
-// Forgetting a Completion is harmless.
+// starts it. What the methods of Conns, Listeners and pipes' Files wait for comes on top: what finds no room the kernel keeps
+// (IORING_FEAT_NODROP). Submission takes care of itself: waiting submits, and what nobody waits for goes out within a millisecond or
+// two, later only if goroutines that compute have all Ps. Forgetting a Completion is harmless.
 //
 // Built with -race, a program that touches a buffer while the kernel has it gets a DATA RACE report.
 //
@@ -46,8 +47,8 @@
 //
 // # Errors
 //
-// An operation's error is an *os.SyscallError that names the system call it stands for: errors.Is(err, syscall.EIO),
+// An operation's error is, or wraps, an *os.SyscallError that names the system call it stands for: errors.Is(err, syscall.EIO),
 // errors.Is(err, fs.ErrPermission) and errors.Is(err, errors.ErrUnsupported) work. ErrClosed is what a closed Ring says,
 // ErrWaited what a Completion says that has been waited for. A bad argument is an error that names the operation and the
-// cause. Nothing panics but Aligned, as make does.
+// cause, and no panic, but Aligned's, as make's are.
 package rio

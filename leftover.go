@@ -83,6 +83,13 @@ func (s shot) taken() (*Conn, error) {
 	return s.conn.accepted(&sa)
 }
 
+func (s shot) error(name string) error {
+	if s.errno == 0 {
+		return nil
+	}
+	return os.NewSyscallError(name, s.errno)
+}
+
 // overtake keeps c, which receives or accepts, from getting ahead of what a loop's request brings: that is ended.
 func (c *call) overtake() {
 	if d := c.half(); d != nil {

@@ -102,7 +102,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 }
 
 // Close wakes what waits in Accept (with net.ErrClosed), and returns when the descriptor is closed. It removes the file
-// of a Unix socket.
+// of a Unix socket. Another Ring's Accept on it goes on, and the socket listens for as long: cancel that first.
 func (l *Listener) Close() error {
 	if l == nil || l.r == nil {
 		return invalid("close", "nil Listener")

@@ -31,10 +31,10 @@ func (o *op) registered(all uring.Memories, p []byte) bool {
 }
 
 // Buffers returns n buffers of size bytes each, for files opened with O_DIRECT. They begin with a page, as if made by Aligned.
-// The kernel holds their pages until r is closed (IORING_REGISTER_BUFFERS2): a ReadAt or WriteAt of r whose buffer is one of
-// them, or a part of one, becomes an IORING_OP_READ_FIXED or WRITE_FIXED by itself, and takes less CPU time the larger it is.
-// Two MiB of them or more are made of huge pages where there are any. Other reads and writes of one buffer, sends and
-// receives, save the pinning.
+// The kernel holds their pages until r is closed (IORING_REGISTER_BUFFERS2): a ReadAt or WriteAt of r on a File opened with
+// O_DIRECT whose buffer is one of them, or a part of one, becomes an IORING_OP_READ_FIXED or WRITE_FIXED by itself, and takes
+// less CPU time the larger it is. Two MiB of them or more are made of huge pages where there are any. Other reads and writes of
+// one buffer, sends and receives, save the pinning.
 //
 // The memory is Go's, and lasts as long as somebody refers to it; r does until Close. So call Buffers once for a pool,
 // not for each transfer. It counts as locked (RLIMIT_MEMLOCK). What the kernel doesn't take, because that limit is reached,

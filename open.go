@@ -72,9 +72,8 @@ func (r *Ring) NewFile(f *os.File) (*File, error) {
 	if err != nil {
 		return nil, foreignError("NewFile", err)
 	}
-	// Closing f waits for its users if it is on the netpoller, as pipes and sockets are, so the File gets a descriptor of its
-	// own then.
-	// A directory too, as long as nothing of it has been read: that lies in the os.File.
+	// Closing f waits for its users if it is on the netpoller, as pipes and sockets are, so the File gets a descriptor of its own
+	// then. A directory too, as long as nothing of it has been read: that lies in the os.File.
 	if errors.Is(f.SetDeadline(time.Time{}), os.ErrNoDeadline) && !isFresh(f, rc) {
 		return r.borrowFile(f, rc)
 	}
@@ -167,11 +166,11 @@ func dup(op string, f syscall.Conn) (fd int, err error) {
 	if err != nil {
 		return -1, foreignError(op, err)
 	}
-	var dupErr error
-	if err = rc.Control(func(p uintptr) { fd, dupErr = uring.Dup(int(p)) }); err != nil {
-		return -1, foreignError(op, err)
+	e := rc.Control(func(p uintptr) { fd, err = uring.Dup(int(p)) })
+	if e != nil {
+		return -1, foreignError(op, e)
 	}
-	return fd, dupErr
+	return fd, err
 }
 
 // made says that r is no Ring that New has made.
@@ -193,8 +192,8 @@ func (r *Ring) unmade(op string) error {
 
 // usable says why r can't make handles.
 func (r *Ring) usable(op string) error {
-	if err := r.made(op); err != nil {
-		return err
+	if !r.isMade() {
+		return r.unmade(op)
 	}
 	r.sq.mu.Lock()
 	defer r.sq.mu.Unlock()

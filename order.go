@@ -8,7 +8,8 @@ const (
 	None Ordering = 0
 	// Link: the next operation started on the same Ring begins only if this one succeeds in full (IOSQE_IO_LINK). If
 	// this one fails, is refused, or is short, the next resolves with syscall.ECANCELED: whoever starts it, and whenever that is. So
-	// Link is for a Ring that one goroutine uses, and a Chain for others. The methods of File, Conn and Listener are not the next.
+	// Link is for a Ring that one goroutine uses, and a Chain for others. The methods of File, Conn and Listener are not the
+	// next, nor is a Chain's first.
 	Link Ordering = 1
 	// Drain: this operation begins when all operations with a Completion that were started earlier on this Ring are
 	// done, one that may wait for ever (Accept, Recv) included. Unlike IOSQE_IO_DRAIN it does not hold up later ones. Link and Drain

@@ -41,8 +41,9 @@ type Handler interface {
 	// Until then it is the Handler's to change; built with -race, it is overwritten afterwards.
 	Data(c *Stream, p []byte)
 
-	// Closed is the last call. err is nil if the peer has ended its stream, or Close was called, and everything written
-	// was sent; it is a net.ErrClosed after Abort and at the end of Serve.
+	// Closed is the last call. err is nil if the peer has ended its stream, or Close was called, and the socket has taken
+	// everything that was written: a peer whose last bytes nobody has read may be reset all the same, and lose what it has not read yet.
+	// err is a net.ErrClosed after Abort and at the end of Serve.
 	Closed(c *Stream, err error)
 }
 

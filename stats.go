@@ -6,13 +6,13 @@ type Stats struct {
 	Capacity  int    // how many that may be
 	Started   uint64 // operations
 	Completed uint64 // operations
-	Enters    uint64 // io_uring_enter system calls
+	Enters    uint64 // io_uring_enter system calls; with Threads, of what stands in for them
 	Submitted uint64 // SQEs the kernel took in them; not those an SQPOLL thread took
 	Waits     uint64 // how often somebody had to wait for a place
 	Overflows uint64 // how often the kernel had to keep completions back
 }
 
-// Stats returns the Ring's figures. What a Conn or Listener waits for by itself counts in Started and Completed only, what
+// Stats returns the Ring's figures. What a Conn or Listener, or a pipe's File, waits for by itself counts in Started and Completed, and not in InFlight, what
 // it can do without waiting in none. What a File does by a system call of its own counts when it has ended. A loop's request
 // (Received, Conns) counts once, however much it brings.
 func (r *Ring) Stats() Stats {

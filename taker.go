@@ -2,7 +2,6 @@ package rio
 
 import (
 	"context"
-	"os"
 	"runtime"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
@@ -198,11 +197,4 @@ func (in *inbox) stop(w *op) {
 		in.forget(w)
 	}
 	l.cqUnlock()
-}
-
-func (s shot) error(name string) error {
-	if s.errno == 0 {
-		return nil
-	}
-	return os.NewSyscallError(name, s.errno)
 }

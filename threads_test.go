@@ -28,7 +28,7 @@ var onThreads = os.Getenv("RIO_BACKEND") == "threads" || runtime.GOOS != "linux"
 
 // notPortable are those of the rest that need what only Linux's descriptors have.
 var notPortable = []leftOut{
-	{"cached reads, O_DIRECT, fallocate are Linux's", `TestCachedReadsNeedNoEnter|TestBurstsOfCachedReadsGoTogether|TestBurstsOfOneFileAreNotAnothers|TestAlignmentIsWhatDirectIONeeds|` +
+	{"cached reads, O_DIRECT, fallocate are Linux's", `TestCachedReadsNeedNoEnter|TestFilesReadWhatIsCached|TestBurstsOfCachedReadsGoTogether|TestBurstsOfOneFileAreNotAnothers|TestAlignmentIsWhatDirectIONeeds|` +
 		`TestUnalignedDirectIOSaysWhatIsWrong|TestFallocateAllocatesAndPunchesHoles|TestBadNumbersAreErrors|TestOneChainTakesEveryOperationOnFiles|TestChainHasEveryOperation|` +
 		`TestProfileCountsEveryKind|TestFileOperationsOutliveTheThreadThatSubmittedThem|TestForeignSyncAndFallocateReachTheFileTheyWereGiven`},
 	{"what says it is a listener is taken for one", `TestAcceptOnWhatDoesNotListenIsAnError`},
