@@ -90,8 +90,7 @@ func (r *Ring) NewFile(f *os.File) (*File, error) {
 
 // isFresh reports whether f is a directory of which nothing has been read.
 func isFresh(f *os.File, rc syscall.RawConn) (fresh bool) {
-	fi, err := f.Stat()
-	if err != nil || !fi.IsDir() {
+	if fi, err := f.Stat(); err != nil || !fi.IsDir() {
 		return false
 	}
 	rc.Control(func(fd uintptr) { // f's own Seek forgets what has been read
