@@ -128,6 +128,7 @@ func (l *loop) sent(c *Stream, res int32) {
 	case c.has&isLast != 0 && errno == syscall.EAGAIN:
 		c.fail(errConnClosed)
 	default:
+		l.handAll(c)
 		c.fail(os.NewSyscallError("send", errno))
 	}
 	l.mark(c)

@@ -41,6 +41,13 @@ func (l *loop) handOver(c *Stream) {
 	}
 }
 
+// handAll calls Data with all that c holds, which is about to fail: nobody takes the answers any more, but what was received is not lost.
+func (l *loop) handAll(c *Stream) {
+	for c.has&(isHolding|isOver|isLast) == isHolding && !c.closing() {
+		l.handOne(c)
+	}
+}
+
 // handOne calls Data with the first of what c holds.
 func (l *loop) handOne(c *Stream) {
 	k := c.in.next

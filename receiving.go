@@ -80,9 +80,7 @@ func (l *loop) received(c *Stream, e *uring.CQE) {
 		}
 		l.withoutBuffers() // this kernel has provided buffers, but receives once a request
 	default:
-		for c.has&(isHolding|isLast) == isHolding && !c.closing() { // nobody takes the answers any more, but what was received is not lost
-			l.handOne(c)
-		}
+		l.handAll(c)
 		c.fail(os.NewSyscallError("recv", errno))
 	}
 }

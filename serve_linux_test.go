@@ -857,3 +857,30 @@ func TestServeHoldsBackFromWhoDoesNotRead(t *testing.T) {
 		}
 	})
 }
+
+// What was received is not lost, though the peer has reset the connection and it is the send that hears of that.
+func TestServeHandsOverWhatItHoldsToTheEnd(t *testing.T) {
+	inBothModes(t, func(t *testing.T) {
+		const sent = 32 << 10
+		var got atomic.Int64
+		ends := make(chan error, 1)
+		v := serve(t, handler{data: func(c *rio.Stream, p []byte) {
+			got.Add(int64(len(p)))
+			c.Write(make([]byte, 8<<20))
+		}, closed: func(_ *rio.Stream, err error) { ends <- err }}, rio.Server{Loops: 1, MaxUnsent: 64 << 10})
+		c := v.dial(t)
+		if _, err := c.Write(make([]byte, sent)); err != nil { // it comes in one piece, and is received in eight
+			t.Fatal(err)
+		}
+		soon(t, "Data was called", func() bool { return got.Load() > 0 })
+		held := got.Load()
+		c.SetLinger(0)
+		c.Close()
+		if err := <-ends; err == nil {
+			t.Error("it was no reset")
+		}
+		if all := !strings.HasSuffix(t.Name(), "plain") && !olderThan(t, 6, 0) && !onThreads; got.Load() < sent && all {
+			t.Errorf("Data had %d bytes of %d, %d of them before the reset", got.Load(), sent, held)
+		}
+	})
+}
