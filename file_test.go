@@ -2,6 +2,7 @@ package rio_test
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -938,5 +939,14 @@ func TestReadFromTellsOfItsReader(t *testing.T) {
 	defer d.Close()
 	if _, err := d.ReadFrom(io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(broken))); !errors.Is(err, broken) {
 		t.Error("O_DIRECT:", err)
+	}
+	for _, broken := range []error{broken, io.ErrUnexpectedEOF, nil} { // of which a Reader's own is none of ours
+		if _, err := d.Seek(0, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		src := io.MultiReader(iotest.OneByteReader(strings.NewReader(strings.Repeat("abcd", 2048))), iotest.ErrReader(cmp.Or(broken, io.EOF)))
+		if n, err := d.ReadFrom(src); n != 8192 || err != broken {
+			t.Error("O_DIRECT:", n, err)
+		}
 	}
 }

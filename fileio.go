@@ -107,8 +107,13 @@ func (f *File) ReadFrom(src io.Reader) (n int64, err error) {
 		var m, w int
 		var end error
 		if f.direct { // it takes no less than whole blocks
-			if m, end = io.ReadFull(src, *buf); end == io.ErrUnexpectedEOF {
-				end = io.EOF
+			for tries := 0; m < len(*buf) && end == nil; tries++ {
+				var k int
+				if k, end = src.Read((*buf)[m:]); k > 0 {
+					m, tries = m+k, 0
+				} else if end == nil && tries == 100 {
+					end = io.ErrNoProgress
+				}
 			}
 		} else {
 			m, end = src.Read(*buf)
