@@ -102,7 +102,7 @@ func (r *Ring) ended(n int) (o *op, gen uint64) {
 	o = r.newOp(false)
 	r.sq.instant++
 	r.sq.mu.Unlock()
-	o.kind, o.bits, o.fate, o.ends = kindRead, 0, 0, false
+	o.kind, o.bits, o.fate, o.ends, o.res = kindRead, 0, 0, false, int32(n)
 	s := o.state.Load()
 	o.state.Store(s | isDone | isPlain | uint64(uint32(n))<<resShift)
 	return o, s >> genShift

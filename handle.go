@@ -16,7 +16,7 @@ type handle struct {
 	durable bool // O_DSYNC, or O_SYNC
 	remote  bool // somebody else answers, perhaps never
 	socket  bool
-	memory  bool          // it lies there: nothing waits for a device
+	memory  bool          // it lies there: reads wait for no device
 	cold    atomic.Int32  // how many reads not to try the page cache for
 	chilled atomic.Int32  // how many that were, the last time
 	crowded atomic.Int32  // likewise, because several were started at once

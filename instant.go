@@ -13,7 +13,8 @@ import (
 // A page that lies in the cache is read for less by a system call that doesn't wait (preadv2(2), RWF_NOWAIT) than by way of
 // the queue, unless many go in one enter; and many goroutines then don't stand in line for the kernel's lock. So a read of a
 // regular file tries that first, as long as it finds what it looks for, and is alone. A file in memory has no device to wait for,
-// and can't tell: it is simply read and written (pread(2), pwrite(2)).
+// and can't tell: it is simply read (pread(2)). Not written: that waits for whoever
+// writes there.
 //
 // A send of a few bytes hardly ever waits. With several Ps it is the cheaper way, because completions cross threads, and a
 // Conn tries without waiting first (MSG_DONTWAIT). With one P, or while a leader is about to submit for everybody, the ring
@@ -47,7 +48,7 @@ const (
 	blind = never + 1
 )
 
-// doNow ends c, a read of h, at once if all that it asks for lies in the page cache; or in memory, where it may be a write.
+// doNow ends c, a read of h, at once if all that it asks for lies in the page cache, or the file in memory.
 func (r *Ring) doNow(c *call, h *handle) (o *op, gen uint64, done bool) {
 	if h.memory && len(c.buf) > uring.FewBytes {
 		return nil, 0, false // a worker does it meanwhile
@@ -89,22 +90,20 @@ func (f *File) readHere(c *call) (n int, ok bool) {
 	return n, ok
 }
 
-// mayBeNow reports whether c, a read or write of h, is worth a try. Who waits for it anyway doesn't mind that others start several
-// at once.
+// mayBeNow reports whether c, a read of h, is worth a try. Who waits for it anyway doesn't mind that others start several at once.
 func (h *handle) mayBeNow(c *call, waits bool) bool {
 	switch {
 	case !h.bounded || h.direct || len(c.buf) == 0:
 		return false
-	case h.memory || c.kind != kindRead:
-		return h.memory
+	case h.memory:
+		return true
 	case waits && h.crowded.Load() != 0 && h.chilled.Load() == 0:
 		return h.cold.Load() < never
 	}
 	return h.warm()
 }
 
-// now reads what c asks for from the page cache, if that has all of it; from memory, or writes it there, in any case. What is
-// wrong is the ring's to say.
+// now reads what c asks for from the page cache, if that has all of it; from memory in any case. What is wrong is the ring's to say.
 func (h *handle) now(c *call) (n int, ok bool) {
 	off := c.off
 	if c.plain {
@@ -116,19 +115,11 @@ func (h *handle) now(c *call) (n int, ok bool) {
 		}
 		defer h.r.reads.leave(h.r)
 	}
-	var errno syscall.Errno
-	switch {
-	case c.kind == kindWrite:
-		if h.r.broken() != nil {
-			return 0, false
-		}
-		n, errno = uring.WriteOut(h.fd, c.buf, off)
-		return n, errno == 0
-	case h.memory:
-		n, errno = uring.Read(h.fd, c.buf, off)
+	if h.memory {
+		n, errno := uring.Read(h.fd, c.buf, off)
 		return n, errno == 0
 	}
-	n, errno = uring.ReadNow(h.fd, c.buf, off)
+	n, errno := uring.ReadNow(h.fd, c.buf, off)
 	switch {
 	case errno == 0 && n > 0 && c.plain: // the file's position has moved; and a Read may be short
 	case errno == syscall.EAGAIN || errno == 0 && n != len(c.buf): // n may be the end of the file, or of what is cached

@@ -31,7 +31,7 @@ func (r *Ring) begin(c *call, ord Ordering) (o *op, gen uint64, err error) {
 			return o, gen, nil
 		}
 	}
-	if (c.kind == kindRead || c.kind == kindWrite) && !c.tried && ord == None && h.mayBeNow(c, false) {
+	if c.kind == kindRead && !c.tried && ord == None && h.mayBeNow(c, false) {
 		if o, gen, done := r.doNow(c, h); done {
 			return o, gen, nil
 		}
