@@ -53,6 +53,7 @@ type lane struct {
 	scheduler scheduler
 	relay     relay
 	swept     swept // the sweeper's
+	tally     tally // likewise
 	_         apart
 }
 

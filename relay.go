@@ -38,6 +38,7 @@ type relay struct {
 	fear   int           // how many that was the last time
 	procs  *atomic.Int32 // the Ring's
 	long   int           // longLine; 0: no line is
+	forks  int           // how many more the next one wakes
 }
 
 const (
@@ -135,6 +136,11 @@ func (r *relay) pass() (end bool) {
 		runtime.Gosched() // nobody else passes meanwhile
 		r.mu.Lock()
 	}
+	if n := min(r.forks, len(r.line)-r.head); n > 0 {
+		all = append(all, r.line[r.head:r.head+n]...)
+		r.head += n
+		r.forks = 0
+	}
 	var next chan struct{}
 	if r.head == len(r.line) {
 		r.line, r.head, r.began = r.line[:0], 0, time.Time{}
@@ -155,6 +161,13 @@ func (r *relay) pass() (end bool) {
 		next <- struct{}{}
 	}
 	return next == nil
+}
+
+// fork has the next one who passes wake n more at once.
+func (r *relay) fork(n int) {
+	r.mu.Lock()
+	r.forks = n
+	r.mu.Unlock()
 }
 
 // turnIsOver reports whether it is time to let others run; then the next turn begins. Under mu.
