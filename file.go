@@ -34,7 +34,7 @@ type ownedFile interface {
 	Close() error
 }
 
-// Sync makes what was written durable (fsync(2); on the caller's thread, where that is cheaper than on one of the kernel's). An
+// Sync makes what was written durable, and of a directory its names (fsync(2); on the caller's thread, where that is cheaper than on one of the kernel's). An
 // error stays: after one the kernel forgets which pages were not written, and a later fsync would report success.
 func (f *File) Sync() error { return f.sync(kindFsync) }
 

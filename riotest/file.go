@@ -117,6 +117,9 @@ func (f *openFile) Flags() int                         { return f.flag }
 func (f *openFile) Close() error                       { return nil }
 func (f *openFile) ReadDir(int) ([]fs.DirEntry, error) { return nil, syscall.ENOTDIR }
 
+// Alignment is what perform asks O_DIRECT transfers for.
+func (f *openFile) Alignment() (mem, off int) { return sectorSize, sectorSize }
+
 func (f *openFile) Stat() (fs.FileInfo, error) {
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()

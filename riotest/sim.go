@@ -99,7 +99,8 @@ func init() {
 	}
 }
 
-// Ring is the machine's Ring.
+// Ring is the machine's Ring. Its OpenFile opens the process's own files, which no fault or Crash touches: for those of the
+// simulated disk use Sim.OpenFile.
 func (s *Sim) Ring() *rio.Ring { return s.ring }
 
 // Seed is what New was given, to be printed where a test fails.

@@ -24,7 +24,16 @@ func CloseFD(fd int) error {
 }
 
 // Alignment asks statx(2) what O_DIRECT wants of fd (STATX_DIOALIGN).
-func Alignment(fd int) (mem, off int, err error) { return alignment(fd) }
+func Alignment(fd int) (mem, off int, err error) {
+	if fd >= firstVirtual {
+		if v, ok := VirtualOf(fd).(interface{ Alignment() (mem, off int) }); ok {
+			mem, off = v.Alignment()
+			return mem, off, nil
+		}
+		return 0, 0, os.NewSyscallError("statx", errors.ErrUnsupported)
+	}
+	return alignment(fd)
+}
 
 // Sockname and Peername fill s (getsockname(2), getpeername(2)).
 func Sockname(fd int, s *Sockaddr) error {
