@@ -37,7 +37,9 @@ func (l *lane) again(o *op, res int32) bool {
 	default:
 		return false
 	}
-	o.tries++
+	if !o.kind.accepts() || errno != syscall.ECANCELED { // those are begun again as often as others give up
+		o.tries++
+	}
 	l.recouple(o)
 	return true
 }

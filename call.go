@@ -73,6 +73,7 @@ func (o *op) fillOther(c *call) {
 		o.bits |= bitBounded
 		o.off, o.addr, o.n = uint64(c.off), uring.Number(uint64(c.n)), c.mode
 	case kindAccept:
+		o.lane.ring.accepts()
 		x := o.extra()
 		x.conn = new(Conn)
 		x.sa.Reset()
@@ -82,6 +83,9 @@ func (o *op) fillOther(c *call) {
 	case kindPoll:
 		o.opf = uring.OpFlags(c.mode)
 	case kindAccepts, kindReceives:
+		if c.kind == kindAccepts {
+			o.lane.ring.accepts()
+		}
 		o.extra().in = c.in
 	case kindConnect:
 		x := o.extra()

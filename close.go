@@ -38,6 +38,7 @@ func (r *Ring) shut() error {
 	if r.broken() == nil {
 		r.orphans.closeAll()
 	}
+	r.acceptsNoMore()
 	close(r.stop)
 	<-r.sweeperGone
 	r.k.Event.Close()

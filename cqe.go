@@ -100,6 +100,8 @@ func (l *lane) finish(o *op, res int32) {
 		l.pass(o, o.full(res))
 	}
 	switch {
+	case o.kind.accepts() && res == errCanceled && l.ring.linux:
+		l.cq.work.gaveUp = true
 	case o.kind == kindAccept && res >= 0:
 		o.x.conn.arrive(l.ring, int(res), o)
 	case (o.kind == kindFsync || o.kind == kindFdatasync || o.kind == kindSyncRange) && res < 0 && o.h != nil:

@@ -8,6 +8,7 @@ type work struct {
 	handed []handed // results on their way to a witness
 	lent   []loan   // ended, their files still to be taken out of the table
 	kick   bool     // the kernel keeps CQEs back that found no room
+	gaveUp bool     // an accept was cancelled: see exclusive.go
 }
 
 // handed is a result that a witness passes on; see race.go.
@@ -64,6 +65,9 @@ func (l *lane) follow() {
 		}
 		if w.kick {
 			l.kick()
+		}
+		if w.gaveUp {
+			restartAccepts()
 		}
 		l.flush()
 		l.cq.mu.Lock()

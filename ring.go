@@ -38,6 +38,7 @@ type Ring struct {
 	broke     atomic.Pointer[error]
 	closing   atomic.Bool
 	following atomic.Bool // sq.follow, to be seen from the side lanes
+	acceptor  atomic.Bool // it is one of acceptors
 	fresh     chan chan struct{}
 	seens     chan chan verdict // under the race detector
 	closeOnce sync.Once

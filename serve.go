@@ -87,6 +87,7 @@ func (l *Listener) Serve(ctx context.Context, s *Server) error {
 		return l.opError("serve", l.closedError())
 	}
 	defer l.put()
+	defer restartAccepts() // its own have ended
 	defer context.AfterFunc(ctx, func() { v.end(nil) })()
 	if err := v.run(); err != nil {
 		return l.opError("serve", err)
