@@ -1,6 +1,11 @@
 package rio
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
 
 // maxTries is how often an operation is started again before its error is believed.
 const maxTries = 255
@@ -9,6 +14,19 @@ const maxTries = 255
 func (l *lane) again(o *op, res int32) bool {
 	cancelled := o.state.Load()&isCancelled != 0
 	errno := syscall.Errno(-res)
+	switch {
+	case o.dozes: // then it is begun again, or polls again; if it was cancelled, follow knows
+		o.dozes = false
+		o.fate &^= fatePolling
+		o.naps, o.tries = min(o.naps+1, uint8(len(l.ring.naps.ts)-1)), 0
+		return errno == uring.ETIME || errno == syscall.ECANCELED && !cancelled
+	case o.polls() && res >= 0 && !o.ready(res):
+		o.dozes = !cancelled
+		return o.dozes
+	}
+	if o.fate&fatePolling != 0 || o.kind == kindPoll {
+		o.naps = 0
+	}
 	if o.fate&fatePolling != 0 {
 		if cancelled || res < 0 && errno != syscall.ECANCELED || o.tries == maxTries {
 			return false
@@ -42,6 +60,35 @@ func (l *lane) again(o *op, res int32) bool {
 	}
 	l.recouple(o)
 	return true
+}
+
+// naps are how long what was polled for in vain waits, the longer the more often: a peer that has ended its stream (POLLRDHUP) is always
+// told of, whatever is polled for, and may take nothing for as long as it likes. To poll again at once would be to go round in circles.
+type naps struct {
+	ts   [5]uring.Timespec
+	at   [5]uring.Addr
+	pins uring.Pins
+}
+
+const firstNap = 5 * time.Millisecond
+
+func (n *naps) init() {
+	for i := range n.ts {
+		n.ts[i].Set(int64(firstNap << i))
+		n.at[i] = n.pins.Timespec(&n.ts[i])
+	}
+}
+
+// polls reports whether o's CQE is a poll's.
+func (o *op) polls() bool { return o.fate&fatePolling != 0 || o.kind == kindPoll }
+
+// ready reports whether events, which a poll has brought, are what o waits for.
+func (o *op) ready(events int32) bool {
+	want := kinds[o.kind].poll
+	if o.kind == kindPoll {
+		want = o.opf
+	}
+	return uring.OpFlags(events)&(want|uring.PollErr|uring.PollHup|uring.PollNval) != 0
 }
 
 // recouple hangs what the kernel had linked behind o on it once more: o is started again, and its failure has ended

@@ -61,6 +61,7 @@ func (r *Ring) shut() error {
 	for l := range r.lanes() {
 		err = errors.Join(err, l.k.Close())
 	}
+	r.naps.pins.Release()
 	return err
 }
 

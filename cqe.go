@@ -70,7 +70,7 @@ func (l *lane) arrive(c uring.CQE) {
 	case o.fate&fateAbsorb != 0:
 		o.fate &^= fateAbsorb
 		l.settle(o.in, true)
-	case (c.Res < 0 || o.fate&fatePolling != 0) && l.again(o, c.Res):
+	case (c.Res < 0 || o.polls()) && l.again(o, c.Res):
 		l.cq.work.again = append(l.cq.work.again, o)
 	default:
 		l.finish(o, c.Res)

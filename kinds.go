@@ -129,6 +129,8 @@ func (o *op) fillSQE(s *uring.SQE, userData uint64) {
 		flags |= uring.SQEAsync
 	}
 	switch {
+	case o.dozes:
+		s.FillTimeout(o.lane.ring.naps.at[o.naps], userData)
 	case o.fate&fatePolling != 0:
 		s.FillPoll(flags, o.fd, kinds[o.kind].poll, userData)
 	case o.kind >= kindPoll:

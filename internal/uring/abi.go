@@ -50,6 +50,9 @@ const (
 	SyncRange OpFlags = 2 | 4
 	PollIn    OpFlags = 0x1
 	PollOut   OpFlags = 0x4
+	PollErr   OpFlags = 0x8
+	PollHup   OpFlags = 0x10
+	PollNval  OpFlags = 0x20
 )
 
 // IORING_SETUP_* bits.

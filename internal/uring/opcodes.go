@@ -20,7 +20,7 @@ var Operations = [...]Operation{
 	{OpWriteFixed, "WRITE_FIXED", true, false, "WriteAt from Ring.Buffers"},
 	{OpPollAdd, "POLL_ADD", true, true, "what isn't ready, where the kernel says EAGAIN instead of waiting"},
 	{OpSyncFileRange, "SYNC_FILE_RANGE", true, false, "SyncFileRange"},
-	{OpTimeout, "TIMEOUT", false, true, "Serve: a pause when descriptors run out"},
+	{OpTimeout, "TIMEOUT", true, true, "a pause: polls that say again and again what was not asked; Serve when descriptors run out"},
 	{OpAccept, "ACCEPT", true, true, "Accept, Serve"},
 	{OpAsyncCancel, "ASYNC_CANCEL", true, true, "Cancel, contexts, deadlines, Close"},
 	{OpConnect, "CONNECT", true, false, "Connect"},
