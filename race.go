@@ -15,9 +15,10 @@ import (
 // A verdict is what a witness is told: the result, and its turn. Results are told in the order of their CQEs, so that
 // whoever waits for the end of a chain has waited for the witnesses of all of it.
 type verdict struct {
-	res    int32
-	before <-chan struct{} // closed when the witness before has spoken; may be nil
-	turn   chan struct{}
+	res     int32
+	ordered bool            // it began when others had ended: their accesses come before its own
+	before  <-chan struct{} // closed when the witness before has spoken; may be nil
+	turn    chan struct{}
 }
 
 // startWitness begins o's witness. Under sq.mu.
@@ -35,7 +36,14 @@ func (o *op) startWitness(c *call) {
 	stores, listens := k.stores, k.stores || c.kind == kindAccept
 	go func() {
 		var v verdict
-		uring.RaceBlind(func() { v = <-seen })
+		uring.RaceBlind(func() {
+			if v = <-seen; v.ordered && v.before != nil {
+				<-v.before
+			}
+		})
+		if v.ordered {
+			uring.RaceAcquire(&o.lane.ring.ordered)
+		}
 		if k.counts {
 			for _, b := range bufs {
 				uring.RaceAccess(b, stores)
@@ -76,7 +84,7 @@ func (l *lane) tell(o *op, res int32) {
 		return
 	}
 	o.state.Or(isHanded)
-	v := verdict{res: res, turn: l.ring.newChan()}
+	v := verdict{res: res, ordered: o.fate&fateOrdered != 0, turn: l.ring.newChan()}
 	v.before = l.ring.turns.take(v.turn)
 	l.cq.work.handed = append(l.cq.work.handed, handed{o.seen, v})
 	o.seen = nil

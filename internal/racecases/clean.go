@@ -270,6 +270,43 @@ func poolOfBuffers(ring *rio.Ring) error {
 	})
 }
 
+// copies are read into a buffer, and written from it by what begins when that is over.
+func copies(ring *rio.Ring) error {
+	f, err := temp(ring)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte("01234567"), 0); err != nil {
+		return err
+	}
+	for range 5 {
+		buf := make([]byte, 8)
+		chain := ring.Chain()
+		read, write := chain.ReadAt(f, buf, 0), chain.WriteAt(f, buf, 8)
+		if err := chain.Submit(); err != nil {
+			return err
+		}
+		if err := errors.Join(transferred(write, 8), transferred(read, 8)); err != nil {
+			return err
+		}
+		buf = make([]byte, 8)
+		read, write = ring.ReadAt(f, buf, 8, rio.Link), ring.WriteAt(f, buf, 16)
+		if err := errors.Join(transferred(write, 8), transferred(read, 8)); err != nil {
+			return err
+		}
+		buf = make([]byte, 8)
+		read, write = ring.ReadAt(f, buf, 16), ring.WriteAt(f, buf, 24, rio.Drain)
+		if err := errors.Join(transferred(write, 8), transferred(read, 8)); err != nil {
+			return err
+		}
+		if string(buf) != "01234567" {
+			return fmt.Errorf("copied %q", buf)
+		}
+	}
+	return nil
+}
+
 func chains(ring *rio.Ring) error {
 	f, err := temp(ring)
 	if err != nil {

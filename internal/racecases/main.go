@@ -38,6 +38,7 @@ var cases = map[string]func(*rio.Ring) error{
 	"OwnBuffers":               ownBuffers,
 	"PoolOfBuffers":            poolOfBuffers,
 	"Chains":                   chains,
+	"Copies":                   copies,
 	"ChainWaitedForAtItsEnd":   chainWaitedForAtItsEnd,
 	"DrainBehindWrites":        drainBehindWrites,
 	"PipeFromOs":               pipeFromOs,
