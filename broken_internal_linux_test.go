@@ -3,6 +3,7 @@ package rio
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -499,5 +500,35 @@ func TestRingBreaksUnderLoad(t *testing.T) {
 			file.Close()
 			r.Close()
 		})
+	}
+}
+
+// What an accept brings late nobody will take: it is closed.
+func TestLateConnectionOfABrokenRingIsClosed(t *testing.T) {
+	r, breakIt := breakable(t, nil)
+	l, err := r.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	accept := r.Accept(l)
+	if err := r.SubmitAll(); err != nil {
+		t.Fatal(err)
+	}
+	breakIt()
+	if _, err := r.Nop().Wait(); !errors.Is(err, refusal) {
+		t.Error("Nop:", err)
+	}
+	if c, err := accept.Wait(); c != nil || !errors.Is(err, refusal) {
+		t.Error("Accept:", c, err)
+	}
+	peer, err := net.Dial("tcp4", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	peer.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if n, err := peer.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Error("the peer reads", n, err)
 	}
 }

@@ -44,6 +44,7 @@ func TestEveryOperationHasItsSQE(t *testing.T) {
 		{"fdatasync", call{kind: kindFdatasync}, sqe{op: 3, opFlags: 1}, bitBounded}, // IORING_FSYNC_DATASYNC
 		// SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER
 		{"sync_file_range", call{kind: kindSyncRange, off: 8192, n: 4096}, sqe{8, 8192, 0, 4096, 2 | 4}, bitBounded},
+		{"sync_file_range, more", call{kind: kindSyncRange, off: 3, n: 1<<32 + 4096}, sqe{8, 3, 0, 0, 6}, bitBounded},
 		{"sync_file_range, 4 GiB - 1", call{kind: kindSyncRange, off: 1, n: 1<<32 - 1}, sqe{8, 1, 0, 1<<32 - 1, 6}, bitBounded},
 		{"sync_file_range, 4 GiB", call{kind: kindSyncRange, off: 1, n: 1 << 32}, sqe{8, 1, 0, 0, 6}, bitBounded},
 		{"fallocate", call{kind: kindFallocate, off: 4096, n: 1 << 33, mode: 3}, sqe{17, 4096, 1 << 33, 3, 0}, bitBounded},

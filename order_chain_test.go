@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/seed-9c58b644/rio"
 )
@@ -415,5 +416,28 @@ func TestChainHasEveryOperation(t *testing.T) {
 	}
 	if s := content(t, f); len(s) != 100 || s[99] != '!' {
 		t.Errorf("the file has %d bytes", len(s))
+	}
+}
+
+// A Chain that is refused holds none of its files: closing one would wait for ever.
+func TestRefusedChainLetsItsFilesGo(t *testing.T) {
+	r := newRing(t, nil)
+	a, b := openOn(t, r, tempFile(t, "a").Name(), os.O_RDWR), openOn(t, r, tempFile(t, "b").Name(), os.O_RDWR)
+	b.Close()
+	c := r.Chain()
+	c.WriteAt(a, []byte("x"), 0)
+	c.WriteAt(b, []byte("x"), 0)
+	if err := c.Submit(); !errors.Is(err, os.ErrClosed) {
+		t.Fatal(err)
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- a.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		t.Fatal("Close hangs")
 	}
 }
