@@ -2,7 +2,6 @@ package rio_test
 
 import (
 	"io"
-	"net"
 	"syscall"
 	"testing"
 	"time"
@@ -88,10 +87,10 @@ func TestWritesWaitForAHalfClosedPeer(t *testing.T) {
 				if n := r.Stats().Submitted - before; n > 1000 {
 					t.Errorf("%d SQEs while it waits", n)
 				}
-				peer.(net.Conn).SetReadDeadline(time.Now().Add(10 * time.Second))
+				peer.SetReadDeadline(time.Now().Add(10 * time.Second))
 				got, whole := make(chan int, 1), full+len("the rest")
 				go func() {
-					n, _ := io.ReadFull(peer.(net.Conn), make([]byte, whole))
+					n, _ := io.ReadFull(peer, make([]byte, whole))
 					got <- n
 				}()
 				if w := <-wrote; w.n != len("the rest") || w.err != nil {

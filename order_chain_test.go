@@ -437,7 +437,7 @@ func TestRefusedChainLetsItsFilesGo(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(patience):
+	case <-time.After(time.Minute):
 		t.Fatal("Close hangs")
 	}
 }
