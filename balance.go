@@ -62,6 +62,6 @@ func (b *balance) look(r *Ring) {
 	case b.wait == 0:
 		b.fear = min(max(2*b.fear, minSplit), maxSplit)
 		b.wait = b.fear
-		busy.relay.fork(splitWakes)
+		busy.relay.forks.Store(splitWakes)
 	}
 }

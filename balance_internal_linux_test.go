@@ -29,11 +29,11 @@ func TestALaneThatDoesEverythingForks(t *testing.T) {
 			}
 			r.weigh()
 			for l := range r.lanes() {
-				if l.relay.forks > 0 {
+				if l.relay.forks.Load() > 0 {
 					if begun := map[*lane]uint64{one: first, other: second}[l]; begun < max(first, second) {
 						t.Error("the lane that does nothing forks")
 					}
-					l.relay.forks = 0
+					l.relay.forks.Store(0)
 					forks++
 				}
 			}
@@ -76,21 +76,23 @@ func TestAForkWakesAFewMore(t *testing.T) {
 	for _, ch := range all[1:] {
 		r.join(ch, last)
 	}
-	r.fork(3)
+	r.forks.Store(3)
 	for i, want := range []string{"0", "1234", "5", "6", "7", "", ""} {
 		if got := awake(all); got != want {
 			t.Errorf("after %d passes %q are awake, not %q", i, got, want)
 		}
+		r.fork()
 		if end := r.passInTime(); end != (i >= 4) {
 			t.Errorf("pass %d: end %v", i, end)
 		}
 	}
 	r.wake(all[0])
 	r.join(all[1], last)
-	r.fork(3) // of whom there is one
+	r.forks.Store(3) // of whom there is one
 	if got := awake(all); got != "0" {
 		t.Error(got)
 	}
+	r.fork()
 	if r.passInTime(); awake(all) != "1" || r.active.Load() {
 		t.Error("the last one is not the end")
 	}

@@ -38,7 +38,7 @@ type relay struct {
 	fear   int           // how many that was the last time
 	procs  *atomic.Int32 // the Ring's
 	long   int           // longLine; 0: no line is
-	forks  int           // how many more the next one wakes
+	forks  atomic.Int32  // how many more the next one who passes wakes
 }
 
 const (
@@ -136,11 +136,6 @@ func (r *relay) pass() (end bool) {
 		runtime.Gosched() // nobody else passes meanwhile
 		r.mu.Lock()
 	}
-	if n := min(r.forks, len(r.line)-r.head); n > 0 {
-		all = append(all, r.line[r.head:r.head+n]...)
-		r.head += n
-		r.forks = 0
-	}
 	var next chan struct{}
 	if r.head == len(r.line) {
 		r.line, r.head, r.began = r.line[:0], 0, time.Time{}
@@ -163,11 +158,17 @@ func (r *relay) pass() (end bool) {
 	return next == nil
 }
 
-// fork has the next one who passes wake n more at once.
-func (r *relay) fork(n int) {
+// fork wakes as many more as it is to, at once. It is not part of pass, which would need a larger stack then: an idle Conn's goroutine
+// has the smallest.
+func (r *relay) fork() {
 	r.mu.Lock()
-	r.forks = n
+	n := min(int(r.forks.Swap(0)), len(r.line)-r.head)
+	all := slices.Clone(r.line[r.head : r.head+n])
+	r.head += n
 	r.mu.Unlock()
+	for _, ch := range all {
+		ch <- struct{}{}
+	}
 }
 
 // turnIsOver reports whether it is time to let others run; then the next turn begins. Under mu.
