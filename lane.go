@@ -53,7 +53,6 @@ type lane struct {
 	scheduler scheduler
 	relay     relay
 	swept     swept // the sweeper's
-	tally     tally // likewise
 	_         apart
 }
 

@@ -185,7 +185,7 @@ func TestWhoGathersWhatOnOneP(t *testing.T) {
 		}
 	}
 
-	l := &lane{}
+	s, l := &sideLanes{}, &lane{}
 	for _, c := range []struct {
 		ops   uint64
 		wakes uint32
@@ -199,14 +199,14 @@ func TestWhoGathersWhatOnOneP(t *testing.T) {
 	} {
 		l.sq.loose += c.ops
 		l.relay.wakes += c.wakes
-		if got := l.gathers(); got != c.want {
+		if got := s.gathers(l); got != c.want {
 			t.Errorf("%d operations, %d woken: %t", c.ops, c.wakes, got)
 		}
 	}
 	l.sq.loose += 10 * crowd
 	l.sq.direct += 10 * crowd
 	l.relay.wakes += 10 * uint32(crowd)
-	if l.gathers() {
+	if s.gathers(l) {
 		t.Error("what is on a device counts")
 	}
 }

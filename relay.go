@@ -38,7 +38,6 @@ type relay struct {
 	fear   int           // how many that was the last time
 	procs  *atomic.Int32 // the Ring's
 	long   int           // longLine; 0: no line is
-	forks  atomic.Int32  // how many more the next one who passes wakes
 }
 
 const (
@@ -156,19 +155,6 @@ func (r *relay) pass() (end bool) {
 		next <- struct{}{}
 	}
 	return next == nil
-}
-
-// fork wakes as many more as it is to, at once. It is not part of pass, which would need a larger stack then: an idle Conn's goroutine
-// has the smallest.
-func (r *relay) fork() {
-	r.mu.Lock()
-	n := min(int(r.forks.Swap(0)), len(r.line)-r.head)
-	all := slices.Clone(r.line[r.head : r.head+n])
-	r.head += n
-	r.mu.Unlock()
-	for _, ch := range all {
-		ch <- struct{}{}
-	}
 }
 
 // turnIsOver reports whether it is time to let others run; then the next turn begins. Under mu.

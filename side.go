@@ -23,7 +23,8 @@ type sideLanes struct {
 
 	// The sweeper's.
 	contended int
-	balance   balance
+	begun     uint64 // on the first lane, when it last looked: what side lanes would carry, and its relay's wakes
+	wakes     uint32
 }
 
 // spreadLanes has every Ring open so many side lanes at once, and take them in turn, whoever asks: so that tests meet all
@@ -117,10 +118,8 @@ func (l *lane) contend() {
 func (r *Ring) weigh() {
 	s := &r.side
 	switch {
-	case s.most == 0:
-	case s.open.Load() != nil:
-		s.balance.look(r)
-	case !r.lane.gathers() && !s.met.Load():
+	case s.most == 0 || s.open.Load() != nil:
+	case !s.gathers(&r.lane) && !s.met.Load():
 		s.contended = max(s.contended-1, 0)
 	case s.contended < contention:
 		s.contended++
@@ -128,6 +127,20 @@ func (r *Ring) weigh() {
 		s.contended = 0
 		r.widen(min(runtime.GOMAXPROCS(0)-1, s.most))
 	}
+}
+
+// gathers reports whether l had much to do since it was last asked, for goroutines that wait for each other: the relay keeps
+// these on one P. It is asked once a tick.
+func (s *sideLanes) gathers(l *lane) bool {
+	l.sq.mu.Lock()
+	begun := l.sq.loose - min(l.sq.direct, l.sq.loose)
+	l.sq.mu.Unlock()
+	l.relay.mu.Lock()
+	wakes := l.relay.wakes
+	l.relay.mu.Unlock()
+	n, woken := begun-min(s.begun, begun), uint64(wakes-s.wakes)
+	s.begun, s.wakes = begun, wakes
+	return n >= crowd && woken >= n/8
 }
 
 // widen opens n side lanes, or as many as the kernel has memory for.

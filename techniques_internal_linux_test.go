@@ -86,19 +86,6 @@ func BenchmarkWorthSideLanes(b *testing.B) {
 	}
 }
 
-// Goroutines that a relay has drawn to one P are let go to others. It takes a while until they are drawn there: -benchtime 5000000x.
-func BenchmarkWorthForking(b *testing.B) {
-	for _, with := range []string{"with", "without"} {
-		b.Run(with, func(b *testing.B) {
-			r := ringFor(b)
-			if with == "without" {
-				r.side.balance.wait = 1 << 30
-			}
-			worth(b, r, 64, func(int) { r.Nop().Wait() })
-		})
-	}
-}
-
 // Waiters that wake each other stay on one thread, and submit together. Without that all are woken at once.
 func BenchmarkWorthRelay(b *testing.B) {
 	for _, op := range []string{"nop", "direct"} {

@@ -136,13 +136,7 @@ func (l *lane) sleep(o *op) bool {
 // passOn is what everybody does who was woken: it wakes the next. The last one of a relay stands in for a leader who has
 // gone meanwhile: one of the two sees the other.
 func (l *lane) passOn() {
-	if !l.relay.active.Load() {
-		return
-	}
-	if l.relay.forks.Load() > 0 {
-		l.relay.fork()
-	}
-	if l.relay.pass() {
+	if l.relay.active.Load() && l.relay.pass() {
 		l.entrust()
 	}
 }
