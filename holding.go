@@ -50,26 +50,28 @@ func (l *loop) handAll(c *Stream) {
 
 // handOne calls Data with the first of what c holds.
 func (l *loop) handOne(c *Stream) {
+	k := c.pop()
+	c.data(k.buf[:k.w:k.w])
+	l.spare.put(k)
+}
+
+// pop takes the first of what c holds.
+func (c *Stream) pop() *chunk {
 	k := c.in.next
 	if c.in.next = k.next; k == c.in {
 		c.in = nil
 		c.has &^= isHolding
 	}
-	c.data(k.buf[:k.w:k.w])
-	l.spare.put(k)
+	return k
 }
 
 // drop gives back what c's in is.
 func (l *loop) drop(c *Stream) {
-	if c.has&isHolding == 0 {
-		l.spare.put(c.in)
-	}
 	for c.has&isHolding != 0 {
-		k := c.in.next
-		if c.in.next = k.next; k == c.in {
-			c.has &^= isHolding
-		}
-		l.spare.put(k)
+		l.spare.put(c.pop())
 	}
-	c.in = nil
+	if c.in != nil {
+		l.spare.put(c.in)
+		c.in = nil
+	}
 }

@@ -13,8 +13,7 @@ import (
 // A page that lies in the cache is read for less by a system call that doesn't wait (preadv2(2), RWF_NOWAIT) than by way of
 // the queue, unless many go in one enter; and many goroutines then don't stand in line for the kernel's lock. So a read of a
 // regular file tries that first, as long as it finds what it looks for, and is alone. A file in memory has no device to wait for,
-// and can't tell: it is simply read (pread(2)). Not written: that waits for whoever
-// writes there.
+// and can't tell: it is simply read (pread(2)); not written, which waits for whoever else writes there.
 //
 // A send of a few bytes hardly ever waits. With several Ps it is the cheaper way, because completions cross threads, and a
 // Conn tries without waiting first (MSG_DONTWAIT). With one P, or while a leader is about to submit for everybody, the ring
@@ -43,7 +42,8 @@ func (d *half) instant(h *handle, k kind, p []byte, do func(fd int, p []byte) (i
 const (
 	// coldest is how many reads of a file go to the ring, at most, before one tries the page cache again.
 	coldest = 1 << 10
-	never   = 1 << 30
+	// never is for files that can't be read so at all.
+	never = 1 << 30
 	// blind is for files whose file system can't tell what is cached.
 	blind = never + 1
 )
