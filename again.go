@@ -7,8 +7,14 @@ import (
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
-// maxTries is how often an operation is started again before its error is believed.
-const maxTries = 255
+const (
+	// maxTries is how often an operation that the kernel gives up by itself is started again before that is believed.
+	maxTries = 255
+	// oddTries is after how many of these the log is told.
+	oddTries = 64
+	// vainTries is how often what others were faster for is tried at once.
+	vainTries = 16
+)
 
 // again decides whether o, whose CQE says res, has to be started once more. Under cq.mu.
 func (l *lane) again(o *op, res int32) bool {
@@ -18,61 +24,80 @@ func (l *lane) again(o *op, res int32) bool {
 	case o.dozes: // then it is begun again, or polls again; if it was cancelled, follow knows
 		o.dozes = false
 		o.fate &^= fatePolling
-		o.naps, o.tries = min(o.naps+1, uint8(len(l.ring.naps.ts)-1)), 0
+		o.naps, o.tries = min(o.naps+1, uint8(len(l.ring.naps.at)-1)), 1
 		return errno == uring.ETIME || errno == syscall.ECANCELED && !cancelled
 	case o.polls() && res >= 0 && !o.ready(res):
 		o.dozes = !cancelled
 		return o.dozes
-	}
-	if o.fate&fatePolling != 0 || o.kind == kindPoll {
-		o.naps = 0
-	}
-	if o.fate&fatePolling != 0 {
-		if cancelled || res < 0 && errno != syscall.ECANCELED || o.tries == maxTries {
+	case o.fate&fatePolling != 0:
+		switch {
+		case cancelled:
+			return false
+		case res >= 0:
+			o.naps = 0
+			o.fate &^= fatePolling
+		case errno == syscall.EINVAL: // so a terminal says if many poll it
+			o.dozes = true
+		case errno != syscall.ECANCELED:
 			return false
 		}
-		if res >= 0 {
-			o.fate &^= fatePolling
-		}
-		o.tries++
 		return true
+	case o.kind == kindPoll:
+		o.naps = 0
 	}
-	if res >= 0 || cancelled || o.tries == maxTries {
+	if res >= 0 || cancelled {
 		return false
 	}
 	switch errno {
-	case syscall.ECANCELED, syscall.EINTR:
-		// Nobody asked for it: the thread that submitted it has ended, or had a signal. Nothing was done yet.
-		if o.fate&fateBroken != 0 {
+	case syscall.ECANCELED: // Nobody asked for it: the thread that submitted it has ended, or no worker could be had. Nothing was done yet.
+		if o.fate&fateBroken != 0 || o.tries == maxTries {
 			return false
 		}
+		if !o.kind.accepts() { // those are begun again as often as others give up
+			o.tries++
+		}
+		l.cq.work.odd = l.cq.work.odd || o.tries == oddTries
+	case syscall.EINTR: // a signal, or, from a userfaultfd, that there is nothing yet
+		o.hesitate()
 	case syscall.EAGAIN, syscall.EINPROGRESS, syscall.EALREADY:
-		// The descriptor is O_NONBLOCK, and this kernel takes it at its word.
+		// The descriptor is O_NONBLOCK, and this kernel takes it at its word; or it is a send (MSG_DONTWAIT).
 		if kinds[o.kind].poll == 0 || errno != syscall.EAGAIN && o.kind != kindConnect {
 			return false
 		}
-		o.fate |= fatePolling
+		if o.fate |= fatePolling; errno == syscall.EAGAIN {
+			o.hesitate() // others are faster again and again, or it says that it is ready and is not
+		}
 	default:
 		return false
 	}
-	if !o.kind.accepts() || errno != syscall.ECANCELED { // those are begun again as often as others give up
-		o.tries++
-	}
+	o.tries = max(o.tries, 1) // who begins it again sees that it isn't new
 	l.recouple(o)
 	return true
 }
 
+// hesitate counts one more try of o in vain; behind some it naps.
+func (o *op) hesitate() {
+	if o.tries < vainTries {
+		o.tries++
+	} else {
+		o.dozes = true
+	}
+}
+
 // naps are how long what was polled for in vain waits, the longer the more often: a peer that has ended its stream (POLLRDHUP) is always
-// told of, whatever is polled for, and may take nothing for as long as it likes. To poll again at once would be to go round in circles.
+// told of, whatever is polled for, and may take nothing for as long as it likes. To poll again at once would be to go round in circles,
+// and what the kernel polls for by itself goes to a worker after 128 of these, a thread for each peer: so no send waits there.
+// They begin short, as the peer may be taking what there is, and get twice as long, at most: who reads at any speed has something to read.
 type naps struct {
-	ts   [5]uring.Timespec
-	at   [5]uring.Addr
+	ts   *[11]uring.Timespec // apart from the Pinner, which must not lead to itself
+	at   [11]uring.Addr
 	pins uring.Pins
 }
 
-const firstNap = 5 * time.Millisecond
+const firstNap = 100 * time.Microsecond
 
 func (n *naps) init() {
+	n.ts = new([11]uring.Timespec)
 	for i := range n.ts {
 		n.ts[i].Set(int64(firstNap << i))
 		n.at[i] = n.pins.Timespec(&n.ts[i])

@@ -2,6 +2,7 @@ package rio
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
@@ -40,10 +41,13 @@ func (o *op) fill(c *call) {
 		o.transfer(c)
 	case kindSend, kindRecv:
 		o.transfer(c)
-		if o.n == 0 && c.kind == kindRecv {
+		switch {
+		case o.n == 0 && c.kind == kindRecv:
 			o.kind = kindRecvNone
-		} else if c.mode&waitAll != 0 {
+		case c.mode&waitAll != 0:
 			o.opf = uring.MsgWaitAll
+		case c.kind == kindSend && o.lane.ring.linux:
+			o.opf = uring.DontWait // see naps
 		}
 	default:
 		o.fillOther(c)
@@ -101,6 +105,17 @@ func (c *call) waitAll() uint32 {
 		return waitAll
 	}
 	return 0
+}
+
+// nothing makes a NOP of c if that reads into no buffer from what may have nothing to read: that would be waited for.
+func (c *call) nothing(bounded bool) {
+	if !bounded && (c.kind == kindRead && len(c.buf) == 0 || c.kind == kindReadv && isEmpty(c.bufs)) {
+		c.kind = kindReadNone
+	}
+}
+
+func isEmpty(bufs [][]byte) bool {
+	return !slices.ContainsFunc(bufs, func(b []byte) bool { return len(b) > 0 })
 }
 
 // offset is sqe.off of a read or write. Of a socket the kernel takes none but its own (ESPIPE).

@@ -89,6 +89,9 @@ func (l *lane) finish(o *op, res int32) {
 		res = 0 // it is the connection that was begun before
 	}
 	phase := o.state.Load()
+	if o.tries == maxTries && res == errCanceled && phase&isCancelled == 0 {
+		res = -int32(syscall.EAGAIN) // nobody has asked for its end
+	}
 	if phase&isCancelled != 0 {
 		l.cancelling.Add(-1)
 		switch syscall.Errno(-res) {

@@ -9,6 +9,7 @@ type work struct {
 	lent   []loan   // ended, their files still to be taken out of the table
 	kick   bool     // the kernel keeps CQEs back that found no room
 	gaveUp bool     // an accept was cancelled: see exclusive.go
+	odd    bool     // the kernel gives something up again and again
 }
 
 // handed is a result that a witness passes on; see race.go.
@@ -68,6 +69,9 @@ func (l *lane) follow() {
 		}
 		if w.gaveUp {
 			restartAccepts()
+		}
+		if w.odd && l.ring.odd.CompareAndSwap(false, true) {
+			l.ring.log.Warn("rio: the kernel gives operations up by itself, again and again: if it can't start a worker that is RLIMIT_NPROC or a cgroup's pids.max")
 		}
 		l.flush()
 		l.cq.mu.Lock()

@@ -42,7 +42,7 @@ type op struct {
 	tries uint8 // how often it was started again
 	ends  bool  // it is on a regular file or a disk, and ends by itself; unlike bits never written again
 	dozes bool  // a timeout is in flight, in its place; written where the CQE is read
-	naps  uint8 // how often that was, or 4
+	naps  uint8 // how often that was, or 10
 
 	// What follows is seldom touched.
 	in    *group        // the group it is held back in; as next

@@ -59,6 +59,7 @@ type Ring struct {
 	reads   byHand       // reads without the ring that may take long
 	logs    bool         // somebody hears of the log
 	told    atomic.Int64 // when it last did of the line for places, in the Ring's life
+	odd     atomic.Bool  // what is odd has been told
 }
 
 // New sets up a Ring; a nil Config means the defaults. It is an io_uring (io_uring_setup(2)) where that can be had, and
