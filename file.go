@@ -57,7 +57,7 @@ func (f *File) Seek(offset int64, whence int) (int64, error) {
 	if f == nil || f.r == nil {
 		return 0, invalid("seek", "nil File")
 	}
-	if f.seekable { // otherwise there is nothing to move, and a Read may have the lock for long
+	if f.seekable && f.bounded { // otherwise there is nothing to move, and a Read may have the lock for long
 		f.pos.Lock()
 		defer f.pos.Unlock()
 	}

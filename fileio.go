@@ -14,7 +14,7 @@ func (f *File) do(op string, c *call) (int, error) {
 		return 0, invalid(op, "nil File")
 	}
 	if c.kind == kindRead {
-		if f.remote {
+		if f.remote && f.bounded {
 			return f.readRemote(c)
 		}
 		if n, ok := f.readHere(c); ok {
@@ -48,7 +48,7 @@ func (f *File) byRing(c *call) (int, error) {
 
 // writeTurn is the lock for Write: that of the position, or one of its own, lest Write wait for a Read that waits for data.
 func (f *File) writeTurn() *sync.Mutex {
-	if f.seekable {
+	if f.seekable && f.bounded { // an eventfd's lseek does nothing, and succeeds
 		return &f.pos
 	}
 	return &f.wr

@@ -65,6 +65,7 @@ func (r *Ring) look(c *call, t *target) (err error) {
 		return fmt.Errorf("rio: connect: %w", sockErr)
 	}
 	t.bounded, t.remote, c.plain = bounded, remote, socket
+	c.nothing(bounded)
 	if connect {
 		return c.family(domain)
 	}

@@ -20,6 +20,7 @@ const (
 	kindSend
 	kindRecv
 	kindRecvNone // into no buffer: the kernel would wait for data
+	kindReadNone // likewise
 	kindPoll     // for RawConn only
 	kindAccepts  // from here on: multishot, for an inbox
 	kindReceives
@@ -53,9 +54,21 @@ var kinds = [numKinds]struct {
 	kindSend:      {name: "send", op: uring.OpSend, brief: true, plain: true, opf: uring.MsgNoSignal, counts: true, breaks: true, poll: uring.PollOut},
 	kindRecv:      {name: "recv", op: uring.OpRecv, brief: true, plain: true, counts: true, breaks: true, stores: true, poll: uring.PollIn},
 	kindRecvNone:  {name: "recv", op: uring.OpNop, brief: true, breaks: true},
+	kindReadNone:  {name: "pread", op: uring.OpNop, breaks: true},
 	kindPoll:      {name: "poll", op: uring.OpPollAdd, breaks: true},
 	kindAccepts:   {name: "accept, multishot", op: uring.OpAccept, opf: uring.AcceptFlags, breaks: true, poll: uring.PollIn},
 	kindReceives:  {name: "recv, multishot", op: uring.OpRecv, breaks: true, poll: uring.PollIn},
+}
+
+// told is what k is called where it is counted: reads of nothing are reads.
+func (k kind) told() kind {
+	switch k {
+	case kindRecvNone:
+		return kindRecv
+	case kindReadNone:
+		return kindRead
+	}
+	return k
 }
 
 // maxTransfer is the most that one read or write moves (MAX_RW_COUNT).

@@ -56,7 +56,7 @@ func (r *Ring) holders() (attrs []slog.Attr) {
 		l.lock()
 		for _, e := range l.table {
 			if e.op != nil && e.op.bits&bitQuiet == 0 {
-				counts[e.op.kind]++
+				counts[e.op.kind.told()]++
 			}
 		}
 		l.unlock()

@@ -51,6 +51,7 @@ func (r *Ring) target(c *call) (h *handle, file syscall.Conn, err error) {
 		}
 		if h.r == r {
 			c.overtake()
+			c.nothing(h.bounded)
 			return h, nil, nil
 		}
 		if o, ok := uring.Object(h.fd).(syscall.Conn); ok && !h.closed() {

@@ -42,27 +42,36 @@ func fileType(fd int) (bounded, socket, remote bool) {
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
-		return true, false, unix.Major(uint64(st.Dev)) == 0 && isRemote(fd) // what lies on a device has no server
+		if unix.Major(uint64(st.Dev)) != 0 {
+			return true, false, false // what lies on a device has no server
+		}
+		return answered(fd)
 	case unix.S_IFBLK, unix.S_IFDIR:
 		return true, false, false
 	case unix.S_IFSOCK:
 		return false, true, false
+	case unix.S_IFCHR:
+		// A terminal can't be read without waiting: the kernel polls it, then reads it on the thread that began that, which others who
+		// are faster keep there, with its P. (Those of major 1 never wait, but for kmsg.)
+		return false, false, (unix.Major(st.Rdev) != 1 || unix.Minor(st.Rdev) == 11) && fileFlags(fd)&unix.O_NONBLOCK == 0
 	}
 	return false, false, false
 }
 
-// isRemote reports whether fd, a file on no device, is one that a server answers for: FUSE, or the network.
-func isRemote(fd int) bool {
+// answered is fileType of fd, a file on no device. That may be one that a server answers for: FUSE, or the network.
+func answered(fd int) (bounded, socket, remote bool) {
 	fs, ok := fileSystem(fd)
 	if !ok {
-		return true // it is the server that is asked
+		return true, false, true // it is the server that is asked
 	}
 	switch fs {
+	case unix.TRACEFS_MAGIC, unix.DEBUGFS_MAGIC: // trace_pipe
+		return false, false, false
 	case unix.FUSE_SUPER_MAGIC, unix.NFS_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.SMB_SUPER_MAGIC,
 		unix.V9FS_MAGIC, unix.CEPH_SUPER_MAGIC, unix.AFS_FS_MAGIC, unix.AFS_SUPER_MAGIC, unix.CODA_SUPER_MAGIC:
-		return true
+		return true, false, true
 	}
-	return false
+	return true, false, false
 }
 
 func inMemory(fd int) bool {
