@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed-9c58b644/rio"
 	"github.com/seed-9c58b644/rio/internal/uring/seccomptest"
 )
@@ -139,5 +141,37 @@ func wantNoFallback(t *testing.T, errno syscall.Errno) {
 	}
 	if err == nil {
 		r.Close()
+	}
+}
+
+// Threads make the calls that every kernel has, and every filter allows.
+func TestThreadsNeedNoPreadv2(t *testing.T)  { threadsWithout(t, unix.SYS_PREADV2) }
+func TestThreadsNeedNoPwritev2(t *testing.T) { threadsWithout(t, unix.SYS_PWRITEV2) }
+
+func threadsWithout(t *testing.T, nr int) {
+	if !forbidden(t, nr, syscall.ENOSYS) {
+		return
+	}
+	r := newRing(t, &rio.Config{Backend: rio.Threads})
+	f := tempFile(t, "")
+	ok(t, r.WriteAt(f, []byte("a record, and another"), 0))
+	ok(t, r.WritevAt(f, [][]byte{[]byte("A"), []byte(" R")}, 0))
+	own, err := r.NewFile(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	buf, all := make([]byte, 2), make([]byte, 30)
+	if n := ok(t, r.ReadvAt(f, [][]byte{buf, all}, 0)); string(buf)+string(all[:n-2]) != "A Record, and another" {
+		t.Errorf("%q, %q", buf, all[:n-2])
+	}
+	if n, err := own.Read(buf); n != 2 || err != nil || string(buf) != "A " {
+		t.Error(n, err, buf)
+	}
+	if n, err := own.Write([]byte("w")); n != 1 || err != nil { // at the file's own position
+		t.Error(n, err)
+	}
+	if n := ok(t, r.ReadAt(own, all, 0)); string(all[:n]) != "A wecord, and another" {
+		t.Errorf("%q", all[:n])
 	}
 }

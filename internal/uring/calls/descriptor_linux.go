@@ -113,15 +113,20 @@ func (d *Descriptor) Poll(events int16) int16 {
 	}
 }
 
-// file is a read or write of what ends by itself. Offset -1 is the file's position, for preadv2(2) as for a ring. The system
-// calls are made without package unix's help, which would tell the race detector, whom the Ring's witness tells.
+// file is a read or write of what ends by itself. Offset -1 is the file's position, as for a ring; the calls are those that
+// old kernels have, too, and every seccomp filter allows. They are made without package unix's help, which would tell the race
+// detector, whom the Ring's witness tells.
 func (d *Descriptor) file(r *uring.Request, addr uintptr) int32 {
-	nr := uintptr(unix.SYS_PREADV2)
-	switch r.Op {
-	case uring.OpWrite, uring.OpWritev:
-		nr = unix.SYS_PWRITEV2
-	case uring.OpSend, uring.OpRecv:
+	nr := uintptr(unix.SYS_PREADV)
+	switch writes := r.Op == uring.OpWrite || r.Op == uring.OpWritev; {
+	case r.Op == uring.OpSend || r.Op == uring.OpRecv:
 		return -int32(unix.ENOTSOCK)
+	case writes && r.Off == ^uint64(0):
+		nr = unix.SYS_WRITEV
+	case writes:
+		nr = unix.SYS_PWRITEV
+	case r.Off == ^uint64(0):
+		nr = unix.SYS_READV
 	}
 	vectored := r.Op == uring.OpReadv || r.Op == uring.OpWritev
 	one := [2]uintptr{addr, uintptr(r.Len)} // a struct iovec
@@ -137,7 +142,7 @@ func (d *Descriptor) file(r *uring.Request, addr uintptr) int32 {
 		case errno == 0:
 			return int32(n)
 		case errno == unix.EISDIR && r.Op == uring.OpRead && r.Len == 0:
-			return 0 // which a ring says, and preadv2 doesn't
+			return 0 // which a ring says, and preadv doesn't
 		case errno != unix.EINTR:
 			return -int32(errno)
 		}
