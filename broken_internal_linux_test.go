@@ -532,3 +532,22 @@ func TestLateConnectionOfABrokenRingIsClosed(t *testing.T) {
 		t.Error("the peer reads", n, err)
 	}
 }
+
+// A kernel that takes nothing, and doesn't say why, breaks the ring: what it has not taken has not happened.
+func TestPatienceWithAKernelThatTakesNothingEndsInAnError(t *testing.T) {
+	r := openRing(t, nil)
+	old := patience{since: time.Now().Add(-2 * time.Minute)}
+	if old.endure(&r.lane, 0) {
+		t.Error("it has no end")
+	}
+	if err := r.broken(); !errors.Is(err, syscall.EIO) {
+		t.Error(err)
+	}
+	if _, err := r.Nop().Wait(); !errors.Is(err, syscall.EIO) {
+		t.Error("Nop:", err)
+	}
+	fresh := patience{}
+	if fresh.endure(&r.lane, syscall.EAGAIN) {
+		t.Error("it goes on, though somebody else's patience is over")
+	}
+}

@@ -20,8 +20,11 @@ func TestCloseWaitsForReadsOfRemoteFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	t.Cleanup(func() { w.Close() }) // first, or who reads still would hold Close up
-	f.remote = true                 // the server is w
+	t.Cleanup(func() { w.Close() })  // first, or who reads still would hold Close up
+	f.remote, f.bounded = true, true // the server is w
+	TraceInFlight(true)
+	defer TraceInFlight(false)
+	before := inflight.Count()
 	read, closed := make(chan error), make(chan error)
 	go func() {
 		n, err := f.Read(make([]byte, 1))
@@ -31,6 +34,7 @@ func TestCloseWaitsForReadsOfRemoteFiles(t *testing.T) {
 		read <- err
 	}()
 	until(t, "it reads", func() bool { return r.reads.now.Load() == 1 })
+	until(t, "it is among what is in flight", func() bool { return inflight.Count() == before+1 })
 	go func() { closed <- r.Close() }()
 	until(t, "Close has begun", r.closing.Load)
 	select {
@@ -44,6 +48,9 @@ func TestCloseWaitsForReadsOfRemoteFiles(t *testing.T) {
 	}
 	if err := <-closed; err != nil {
 		t.Error(err)
+	}
+	if n := inflight.Count(); n != before {
+		t.Errorf("%d in flight", n)
 	}
 	if _, err := f.Read(make([]byte, 1)); err == nil {
 		t.Error("it reads on a closed Ring")

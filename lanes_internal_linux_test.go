@@ -6,6 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -590,5 +593,43 @@ func TestResultsOfCachedReadsAreTakenOnce(t *testing.T) {
 	a.next = 0
 	if !a.any(&r.lane, &f.handle) || a.ops[0] == last {
 		t.Error("an op was used again after its last generation")
+	}
+}
+
+// Lanes that can't be opened are not tried again: the sweeper waits for the kernel's memory meanwhile, and others for the sweeper.
+func TestSideLanesThatCantBeOpenedAreTriedOnce(t *testing.T) {
+	r := openRing(t, nil)
+	if r.side.most == 0 || r.side.open.Load() != nil {
+		t.Skip("this ring has none")
+	}
+	r.side.config.Entries = 1 << 20 // EINVAL
+	r.widen(1)
+	if r.side.most != 0 || len(r.sides()) != 0 {
+		t.Errorf("%d lanes, and %d to be tried", len(r.sides()), r.side.most)
+	}
+}
+
+// Each lane tells a Profile what it has done.
+func TestAProfileCountsWhatAllLanesDo(t *testing.T) {
+	defer func(n int) { spreadLanes = n }(spreadLanes)
+	spreadLanes = 3
+	var out strings.Builder
+	r, err := New(&Config{Profile: &out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const gs, each = 8, 300
+	var wg sync.WaitGroup
+	for range gs {
+		wg.Go(func() {
+			for range each {
+				r.Nop().Wait()
+			}
+		})
+	}
+	wg.Wait()
+	r.Close()
+	if fields := strings.Fields(out.String()); !slices.Contains(fields, strconv.Itoa(gs*each)) {
+		t.Errorf("not %d: %s", gs*each, &out)
 	}
 }

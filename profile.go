@@ -4,15 +4,17 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"sync"
 	"sync/atomic"
 	"text/tabwriter"
 	"time"
 )
 
-// A profile counts latencies. Its buckets are an eighth of a power of two wide: 9 percent at most.
+// A profile counts latencies. Its buckets are an eighth of a power of two wide.
 type profile struct {
 	w       io.Writer
-	kinds   [numKinds]histogram // under cq.mu
+	mu      sync.Mutex // a leaf: lanes add to it under the cq.mu of each
+	kinds   [numKinds]histogram
 	batches batches
 }
 
@@ -39,17 +41,16 @@ func (b *batches) note(n int) {
 	}
 }
 
-// note is called when o's CQE has been read. Under cq.mu.
+// note is called when o's CQE has been read.
 func (p *profile) note(o *op, r *Ring) {
 	p.add(o.kind, time.Since(r.born)-time.Duration(o.began))
 }
 
-// add counts an operation that has taken d. Under cq.mu.
+// add counts an operation that has taken d.
 func (p *profile) add(k kind, d time.Duration) {
-	if k == kindRecvNone {
-		k = kindRecv // one row for both
-	}
-	h := &p.kinds[k]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h := &p.kinds[k.told()]
 	h.count++
 	h.max = max(h.max, d)
 	h.buckets[bucket(d)]++

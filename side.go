@@ -165,6 +165,7 @@ func (r *Ring) widen(n int) {
 		opened = append(opened, l)
 	}
 	if opened == nil {
+		s.most = 0
 		return
 	}
 	// Who closes the Ring, or breaks it, either sees them or is seen.

@@ -1,6 +1,7 @@
 package rio
 
 import (
+	"cmp"
 	"syscall"
 	"time"
 
@@ -156,8 +157,11 @@ func (p *patience) wait(l *lane, errno syscall.Errno, limit time.Duration) bool 
 			l.ring.log.Warn("rio: the kernel has no memory; trying again", "error", errno, "for", limit)
 		}
 	} else if time.Since(p.since) > limit {
-		l.ring.fail(errno)
+		l.ring.fail(cmp.Or(errno, syscall.EIO)) // 0: it takes nothing, and doesn't say why
 		return false
+	}
+	if l.ring.broken() != nil {
+		return false // somebody else's patience is over
 	}
 	if p.within {
 		l.cq.mu.Lock()
