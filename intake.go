@@ -33,7 +33,7 @@ func (i *intake) arm() {
 }
 
 // again is called when what arm waited for is there.
-func (i *intake) again(uint64) {
+func (i *intake) again() {
 	i.armed = false
 	if !i.stopped {
 		i.arm()

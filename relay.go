@@ -77,9 +77,6 @@ func (r *relay) wake(ch chan struct{}) {
 
 // join puts ch, whose owner is about to sleep on it, into the line, behind at most so many; false if there is none.
 func (r *relay) join(ch chan struct{}, behind int) bool {
-	if !r.active.Load() {
-		return false
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.active.Load() {

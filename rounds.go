@@ -147,7 +147,7 @@ func (l *loop) reap() {
 		if !e.More() {
 			l.inFlight--
 		}
-		switch does := e.UserData >> doesShift; does {
+		switch e.UserData >> doesShift {
 		case doesRecv:
 			l.heard++
 			l.received(l.seats.find(e.UserData), &e)
@@ -156,7 +156,7 @@ func (l *loop) reap() {
 		case doesAccept:
 			l.intake.accepted(&e)
 		case doesTimer, doesPoll:
-			l.intake.again(does)
+			l.intake.again()
 		case doesLook:
 			l.look()
 		case doesWake:

@@ -93,7 +93,6 @@ const (
 	enterSQWait               = 1 << 2
 	enterExtArg               = 1 << 3
 	regFiles                  = 2
-	regUnregisterFiles        = 3
 	regEventfd                = 4
 	regFilesUpdate            = 6
 	regRestrictions           = 11

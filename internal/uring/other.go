@@ -63,7 +63,6 @@ func TuneTCP(int)                         {}
 func seek(int, int64, int) (int64, error) { return 0, errors.ErrUnsupported }
 func truncate(int, int64) error           { return errors.ErrUnsupported }
 func shutdown(int, bool) error            { return errors.ErrUnsupported }
-func SocketError(int) syscall.Errno       { return syscall.ENOSYS }
 func OnlineCPU(int) bool                  { return false }
 
 func Read(int, []byte, int64) (int, syscall.Errno)     { return 0, syscall.ENOSYS }

@@ -20,7 +20,6 @@ const (
 	regPbufRing                 = 22     // IORING_REGISTER_PBUF_RING
 	unregPbufRing               = 23     // IORING_UNREGISTER_PBUF_RING
 	enterRegistered             = 1 << 4 // IORING_ENTER_REGISTERED_RING
-	featMinTimeout     uint32   = 1 << 15
 	maxProvidedBuffers          = 1 << 15
 )
 

@@ -206,15 +206,6 @@ func shutdown(fd int, write bool) error {
 	return os.NewSyscallError("shutdown", unix.Shutdown(fd, how))
 }
 
-// SocketError takes the socket's pending error (SO_ERROR).
-func SocketError(fd int) syscall.Errno {
-	v, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	if errno, ok := err.(syscall.Errno); ok {
-		return errno
-	}
-	return syscall.Errno(v)
-}
-
 // OnlineCPU reports whether this machine has that CPU and this process may use it.
 func OnlineCPU(cpu int) bool {
 	var set unix.CPUSet
