@@ -92,10 +92,7 @@ func (f *File) byHand(c *call) (n int, done bool, err error) {
 	}
 	defer f.put()
 	var errno syscall.Errno
-	off := c.off
-	if c.plain {
-		off = -1
-	}
+	off := int64(c.offset())
 	switch c.kind {
 	case kindRead:
 		n, errno = uring.Read(f.fd, c.buf, off)
@@ -130,17 +127,13 @@ func (f *File) readRemote(c *call) (n int, err error) {
 	}
 	if err == nil {
 		defer f.put()
-		off := c.off
-		if c.plain {
-			off = -1
-		}
 		if inflight.on.Load() {
 			key := new(byte)
 			inflight.Add(key, 2)
 			defer inflight.Remove(key)
 		}
 		began := time.Since(r.born)
-		n, errno := uring.Read(f.fd, c.buf[:min(len(c.buf), maxTransfer)], off)
+		n, errno := uring.Read(f.fd, c.buf[:min(len(c.buf), maxTransfer)], int64(c.offset()))
 		r.hands.done.Add(1)
 		if r.profile != nil {
 			r.profile.add(kindRead, time.Since(r.born)-began)

@@ -12,10 +12,7 @@ type epoch struct {
 // newEpoch begins an epoch with o, unless everything before o has ended.
 func (l *lane) newEpoch(o *op, g *group) bool {
 	o.epoch.started--
-	idle := true
-	for _, e := range l.cq.epochs {
-		idle = idle && e.started == e.finished
-	}
+	idle := l.allEnded()
 	switch last := o.epoch; {
 	case idle:
 	case last != l.cq.epochs[0] && last.started == last.finished:
@@ -51,15 +48,17 @@ func (l *lane) leaveEpoch(o *op) {
 	}
 }
 
+// allEnded reports whether everything that was started on l has ended. Under both locks.
+func (l *lane) allEnded() bool {
+	return !slices.ContainsFunc(l.cq.epochs, func(e *epoch) bool { return e.started != e.finished })
+}
+
 // gate makes g, of the first lane, wait for what was started on the side lane l so far. It reports whether there is any.
 // Under the first lane's locks.
 func (l *lane) gate(g *group) bool {
 	l.lock()
 	defer l.unlock()
-	idle := true
-	for _, e := range l.cq.epochs {
-		idle = idle && e.started == e.finished
-	}
+	idle := l.allEnded()
 	if !idle {
 		l.sq.epoch = &epoch{gate: g}
 		l.cq.epochs = append(l.cq.epochs, l.sq.epoch)

@@ -105,10 +105,7 @@ func (h *handle) mayBeNow(c *call, waits bool) bool {
 
 // now reads what c asks for from the page cache, if that has all of it; from memory in any case. What is wrong is the ring's to say.
 func (h *handle) now(c *call) (n int, ok bool) {
-	off := c.off
-	if c.plain {
-		off = -1
-	}
+	off := int64(c.offset())
 	if h.memory || len(c.buf) > uring.FewBytes { // it may take a while, and Close waits for it
 		if !h.r.reads.begin(h.r, math.MaxInt32) {
 			return 0, false

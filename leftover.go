@@ -93,9 +93,7 @@ func (s shot) error(name string) error {
 // overtake keeps c, which receives or accepts, from getting ahead of what a loop's request brings: that is ended.
 func (c *call) overtake() {
 	if d := c.half(); d != nil {
-		if in := d.inbox.Load(); in != nil {
-			in.stop(&op{lane: in.lane, bits: bitWaiter})
-		}
+		d.stopInbox()
 	}
 }
 

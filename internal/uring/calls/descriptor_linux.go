@@ -51,11 +51,7 @@ func (d *Descriptor) Perform(r *uring.Request, p *Progress) (res int32, blocked 
 		ev := d.Poll(Events(r))
 		return int32(ev), ev == 0
 	case uring.OpFsync:
-		nr := uintptr(unix.SYS_FSYNC)
-		if r.OpFlags&uring.FsyncDatasync != 0 {
-			nr = unix.SYS_FDATASYNC
-		}
-		return again(func() (uintptr, uintptr, syscall.Errno) { return unix.Syscall(nr, uintptr(d.FD), 0, 0) }), false
+		return -int32(uring.Sync(d.FD, r.OpFlags&uring.FsyncDatasync != 0)), false
 	case uring.OpSyncFileRange:
 		return failure(unix.SyncFileRange(d.FD, int64(r.Off), int64(r.Len), int(r.OpFlags))), false
 	case uring.OpFallocate:

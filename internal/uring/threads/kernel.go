@@ -6,6 +6,7 @@
 package threads
 
 import (
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -132,23 +133,14 @@ func (k *kernel) gaveUp(s *sleeper) syscall.Errno {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	errno := syscall.Errno(0)
-	if i := index(k.sleepers, s); i >= 0 {
-		k.sleepers = append(k.sleepers[:i], k.sleepers[i+1:]...)
+	if i := slices.Index(k.sleepers, s); i >= 0 {
+		k.sleepers = slices.Delete(k.sleepers, i, i+1)
 		errno = uring.ETIME
 	} else {
 		<-s.wake
 	}
 	k.spare = append(k.spare, s)
 	return errno
-}
-
-func index(all []*sleeper, s *sleeper) int {
-	for i := range all {
-		if all[i] == s {
-			return i
-		}
-	}
-	return -1
 }
 
 // post writes a CQE, or keeps it until there is room (IORING_FEAT_NODROP), and wakes who has waited for it.
