@@ -66,7 +66,7 @@ func (l *loop) run(ready chan<- error, start <-chan bool) {
 	defer runtime.UnlockOSThread()
 	err := l.open()
 	ready <- err
-	if <-start {
+	if <-start && err == nil {
 		returned := false
 		defer func() {
 			if !returned && exiting() {
@@ -121,7 +121,7 @@ func (l *loop) close() {
 // rounds is the loop.
 func (l *loop) rounds() error {
 	l.armWaker()
-	if l == l.v.loops[0] {
+	if l == l.v.running[0] {
 		for _, c := range l.v.l.in.untaken() {
 			if fd, ok := c.giveUp(); ok {
 				l.intake.place(fd)

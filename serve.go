@@ -2,9 +2,11 @@ package rio
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // A Server says what becomes of a Listener's connections when Listener.Serve runs them: a few loops, each a thread with
@@ -101,6 +103,7 @@ type service struct {
 	open     func(*Stream) Handler
 	limit    int // MaxUnsent
 	loops    []*loop
+	running  []*loop // those that have got what they need; the first one accepts
 	once     sync.Once
 	err      error
 	stopping atomic.Bool // err is written
@@ -115,14 +118,15 @@ func newService(l *Listener, s *Server) *service {
 	if limit == 0 {
 		limit = 256 << 10
 	}
-	v := &service{l: l, open: s.Open, limit: limit, gone: make(chan struct{})}
+	v := &service{l: l, open: s.Open, limit: limit, gone: l.r.newChan()}
 	for range n {
 		v.loops = append(v.loops, &loop{v: v})
 	}
 	return v
 }
 
-// run runs the loops until the last one is over. None accepts before all have what they need.
+// run runs the loops until the last one is over. None accepts before all have what they need, or can't: many loops' queues may be more
+// than may be locked (RLIMIT_MEMLOCK), and fewer serve, too.
 func (v *service) run() error {
 	var over sync.WaitGroup
 	ready, start := make(chan error), make(chan bool)
@@ -134,6 +138,15 @@ func (v *service) run() error {
 		if err := <-ready; err != nil {
 			failed = err
 		}
+	}
+	for _, lp := range v.loops {
+		if lp.k != nil {
+			v.running = append(v.running, lp)
+		}
+	}
+	if len(v.running) > 0 && errors.Is(failed, syscall.ENOMEM) {
+		v.l.r.log.Warn("rio: no memory for all of Serve's loops", "error", failed, "loops", len(v.running), "wanted", len(v.loops))
+		failed = nil
 	}
 	for range v.loops {
 		start <- failed == nil
@@ -158,8 +171,8 @@ func (v *service) end(err error) {
 
 // lightest is the loop with the fewest connections.
 func (v *service) lightest() *loop {
-	best := v.loops[0]
-	for _, lp := range v.loops[1:] {
+	best := v.running[0]
+	for _, lp := range v.running[1:] {
 		if lp.load.Load() < best.load.Load() {
 			best = lp
 		}

@@ -73,7 +73,7 @@ func (c *Stream) Flush(ctx context.Context) error {
 		return c.lost()
 	}
 	if c.empty == nil {
-		c.empty = make(chan struct{})
+		c.empty = c.loop.v.l.r.newChan() // of no synctest bubble: it is the loop that closes it
 	}
 	empty := c.empty
 	c.mu.Unlock()

@@ -41,7 +41,7 @@ func openLoopOS(entries, cqEntries uint32, held time.Duration, plain, free bool)
 		if free {
 			p.flags &^= SetupRDisabled
 		}
-		fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, uintptr(entries), uintptr(unsafe.Pointer(&p)), 0)
+		fd, _, errno := setUp(entries, &p)
 		if errno == unix.EINVAL && flags != 0 {
 			continue
 		}

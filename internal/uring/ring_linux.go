@@ -44,39 +44,43 @@ var setups = []uint32{
 	0,
 }
 
-// setup asks for what newer kernels have and older ones refuse, and does without where it must. 6.16 to 7.1 charge the
-// ring's memory to the user and give it back late, so ENOMEM may pass.
+// setup asks for what newer kernels have and older ones refuse, and does without where it must.
 func (r *Ring) setup(c *Config, p *params) error {
 	asked := *p
-	wait := time.Millisecond
 	for _, extra := range setups {
 		if extra&SetupCoopTaskrun != 0 && !c.Coop {
 			continue
 		}
-		for {
-			*p = asked
-			p.flags |= extra
-			if c.Free {
-				p.flags &^= SetupRDisabled
-			}
-			fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, uintptr(c.Entries), uintptr(unsafe.Pointer(p)), 0)
-			if errno == 0 {
-				r.fd, r.Flags = int(fd), p.flags
-				return nil
-			}
-			if errno == unix.ENOMEM && wait < 100*time.Millisecond {
-				time.Sleep(wait)
-				r.Waited += wait
-				wait *= 2
-				continue
-			}
-			if errno != unix.EINVAL || extra == 0 {
-				return errno
-			}
-			break
+		*p = asked
+		p.flags |= extra
+		if c.Free {
+			p.flags &^= SetupRDisabled
+		}
+		fd, waited, errno := setUp(c.Entries, p)
+		r.Waited += waited
+		if errno == 0 {
+			r.fd, r.Flags = fd, p.flags
+			return nil
+		}
+		if errno != unix.EINVAL || extra == 0 {
+			return errno
 		}
 	}
 	return unix.EINVAL
+}
+
+// setUp is io_uring_setup(2). 6.16 to 7.1 charge the ring's memory to the user and give it back late, so ENOMEM may pass.
+func setUp(entries uint32, p *params) (fd int, waited time.Duration, errno syscall.Errno) {
+	asked := *p
+	for wait := time.Millisecond; ; wait *= 2 {
+		*p = asked
+		fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, uintptr(entries), uintptr(unsafe.Pointer(p)), 0)
+		if errno != unix.ENOMEM || wait >= 100*time.Millisecond {
+			return int(fd), waited, errno
+		}
+		time.Sleep(wait)
+		waited += wait
+	}
 }
 
 func (r *Ring) init(c *Config, p *params) error {
