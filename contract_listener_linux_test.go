@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -58,6 +59,7 @@ func TestConnectionsAreTunedAsByPackageNet(t *testing.T) {
 				"period":          func(c tcpConn) error { return c.SetKeepAlivePeriod(2500 * time.Millisecond) },
 				"default period":  func(c tcpConn) error { return c.SetKeepAlivePeriod(0) },
 				"no period":       func(c tcpConn) error { return c.SetKeepAlivePeriod(-time.Second) },
+				"endless period":  func(c tcpConn) error { return c.SetKeepAlivePeriod(math.MaxInt64) },
 				"default config":  func(c tcpConn) error { return c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true}) },
 				"disabled config": func(c tcpConn) error { return c.SetKeepAliveConfig(net.KeepAliveConfig{Idle: time.Hour}) },
 				"config of its own": func(c tcpConn) error {
@@ -91,6 +93,31 @@ func TestOptionsOfTCPAreErrorsElsewhere(t *testing.T) {
 		if !errors.Is(err, syscall.EOPNOTSUPP) && !errors.Is(err, syscall.ENOPROTOOPT) || !errors.As(err, new(*net.OpError)) {
 			t.Errorf("%s on a unix socket: %v", what, err)
 		}
+	}
+}
+
+// Of a number of more than 32 bits the kernel would see the lower half: a linger of 0 drops what is unsent.
+func TestOptionsTooLargeForTheKernelAreNotCutInHalf(t *testing.T) {
+	c := onRingNet(newRing(t, nil)).connect(t, "tcp4").client.(tcpConn)
+	if err := c.SetLinger(math.MaxInt/2 + 1); err != nil {
+		t.Fatal(err)
+	}
+	var linger *unix.Linger
+	control(t, c, func(fd int) { linger, _ = unix.GetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER) })
+	if linger == nil || linger.Onoff == 0 || linger.Linger == 0 {
+		t.Errorf("linger: %+v", linger)
+	}
+	before := tuning(t, c)
+	for what, err := range map[string]error{
+		"period": c.SetKeepAlivePeriod(1<<32*time.Second + 5*time.Second),
+		"count":  c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: -1, Interval: -1, Count: math.MaxInt/2 + 6}),
+	} {
+		if !errors.Is(err, syscall.EINVAL) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if got := tuning(t, c); got != before {
+		t.Errorf("%s; before: %s", got, before)
 	}
 }
 

@@ -1,6 +1,7 @@
 package rio
 
 import (
+	"math"
 	"net"
 	"time"
 
@@ -21,7 +22,7 @@ func (c *Conn) SetWriteBuffer(bytes int) error { return c.buffer(uring.SendBuffe
 // SetLinger says what Close does with what is still to be sent (SO_LINGER): the kernel goes on sending if sec is negative,
 // drops it if sec is 0, and tries for so many seconds otherwise.
 func (c *Conn) SetLinger(sec int) error {
-	return c.set(func(fd int) error { return uring.SetLinger(fd, sec) })
+	return c.set(func(fd int) error { return uring.SetLinger(fd, whole(sec)) })
 }
 
 // SetKeepAlive says whether a peer that has fallen silent is asked if it is still there (SO_KEEPALIVE).
@@ -71,8 +72,15 @@ func seconds(d time.Duration) int {
 	if d < 0 {
 		return -1
 	}
-	return int((d + time.Second - 1) / time.Second)
+	n := d / time.Second
+	if d%time.Second > 0 {
+		n++
+	}
+	return int(min(n, math.MaxInt32)) // which is too long, too
 }
+
+// whole is v, or the largest number that the kernel takes: of a larger one it would see the lower half, which may be 0.
+func whole(v int) int { return min(v, math.MaxInt32) }
 
 func number(b bool) int {
 	if b {
@@ -82,7 +90,7 @@ func number(b bool) int {
 }
 
 func (c *Conn) option(o uring.Option, v int) error {
-	return c.set(func(fd int) error { return uring.SetOption(fd, o, v) })
+	return c.set(func(fd int) error { return uring.SetOption(fd, o, whole(v)) })
 }
 
 func (c *Conn) buffer(o uring.Option, v int) error {
