@@ -720,6 +720,13 @@ func TestHandlesOfNothingAreErrors(t *testing.T) {
 		all[kind+"address"] = func() error { l.Addr(); return l.Close() }
 		all[kind+"SyscallConn"] = func() error { _, err := l.SyscallConn(); return err }
 	}
+	for kind, c := range map[string]*rio.Stream{"nil Stream: ": nil, "zero Stream: ": {}} {
+		all[kind+"write"] = func() error { _, err := c.Write(b); return err }
+		all[kind+"flush"] = func() error { return c.Flush(t.Context()) }
+		all[kind+"close"] = c.Close
+		all[kind+"abort"] = c.Abort
+		all[kind+"addresses"] = func() error { c.LocalAddr(); c.RemoteAddr(); c.Unsent(); return c.Close() }
+	}
 	for kind, f := range map[string]*rio.File{"nil File: ": nil, "zero File: ": {}} {
 		all[kind+"read"] = func() error { _, err := f.Read(b); return err }
 		all[kind+"empty read"] = func() error { _, err := f.Read(nil); return err }

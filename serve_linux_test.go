@@ -447,6 +447,10 @@ func TestServeClosesAfterWhatWasWritten(t *testing.T) {
 					t.Error("Data after Close")
 				}
 				c.Write(message)
+				//lint:ignore SA1012 that is the test
+				if err := c.Flush(nil); !errors.Is(err, os.ErrInvalid) {
+					t.Error("Flush without a context:", err)
+				}
 				c.Close()
 				c.Close()
 				if n, err := c.Write(p); n != 0 || !errors.Is(err, net.ErrClosed) {

@@ -46,6 +46,9 @@ const (
 // doesn't mean that the peer has it; what goes wrong later is told to Handler.Closed. Who writes more than the Handler is
 // asked for calls Flush now and then, to be as slow as the peer.
 func (c *Stream) Write(p []byte) (int, error) {
+	if !c.made() {
+		return 0, invalid("write", "nil Stream")
+	}
 	if uring.Race {
 		uring.RacePublish()
 	}
@@ -67,6 +70,9 @@ func (c *Stream) Write(p []byte) (int, error) {
 // Flush returns when everything that was written is with the socket, or ctx ends. It is not for the Handler's calls:
 // they hold up the loop that sends.
 func (c *Stream) Flush(ctx context.Context) error {
+	if !c.made() || ctx == nil {
+		return invalid("flush", "nil Stream or context")
+	}
 	c.mu.Lock()
 	if c.unsent == 0 || c.asked&isFinished != 0 {
 		defer c.mu.Unlock()
@@ -107,6 +113,9 @@ func (c *Stream) Close() error { return c.ask(wantClose) }
 func (c *Stream) Abort() error { return c.ask(wantClose | wantAbort) }
 
 func (c *Stream) ask(w wishes) error {
+	if !c.made() {
+		return invalid("close", "nil Stream")
+	}
 	c.mu.Lock()
 	post := c.asked&(isPosted|isFinished) == 0 && c.asked&w != w
 	c.asked |= w
@@ -122,6 +131,9 @@ func (c *Stream) ask(w wishes) error {
 
 // Unsent is how many bytes of what was written the socket has not taken yet.
 func (c *Stream) Unsent() int {
+	if !c.made() {
+		return 0
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.unsent
@@ -129,6 +141,9 @@ func (c *Stream) Unsent() int {
 
 // LocalAddr is this end's address; nil when c is closed. Handler.Closed can still ask.
 func (c *Stream) LocalAddr() net.Addr {
+	if !c.made() {
+		return nil
+	}
 	var sa uring.Sockaddr
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,6 +154,14 @@ func (c *Stream) LocalAddr() net.Addr {
 }
 
 // RemoteAddr is the peer's address; 0.0.0.0:0 or [::]:0 if it had reset the connection before that was c.
-func (c *Stream) RemoteAddr() net.Addr { return c.peer }
+func (c *Stream) RemoteAddr() net.Addr {
+	if !c.made() {
+		return nil
+	}
+	return c.peer
+}
+
+// made reports whether a Server has made c.
+func (c *Stream) made() bool { return c != nil && c.loop != nil }
 
 var _ io.WriteCloser = (*Stream)(nil)
