@@ -72,6 +72,11 @@ func TestLoggerHearsWhatHoldsThePlaces(t *testing.T) {
 			r.ReadAt(f, make([]byte, 1), 0)
 			r.ReadAt(f, make([]byte, 1), 0)
 		},
+		"recv=2": func(r *Ring) {
+			_, c, _ := listening(t, r, "tcp")
+			r.Recv(c, make([]byte, 1), Link)
+			r.Recv(c, nil)
+		},
 		"accept=1 held.recv=1": func(r *Ring) {
 			l, c, _ := listening(t, r, "tcp")
 			r.Recv(c, make([]byte, 1))
