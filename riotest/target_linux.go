@@ -3,8 +3,6 @@ package riotest
 import (
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/seed-9c58b644/rio/internal/uring"
 	"github.com/seed-9c58b644/rio/internal/uring/calls"
 )
@@ -14,7 +12,7 @@ func (s *Sim) target(fd int) (target, syscall.Errno) {
 	if f, ok := uring.VirtualOf(fd).(*openFile); ok && f.s == s {
 		return f, 0
 	}
-	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	dup, err := uring.Dup(fd)
 	if err != nil {
 		return nil, syscall.EBADF
 	}
@@ -25,6 +23,6 @@ func (s *Sim) target(fd int) (target, syscall.Errno) {
 type descriptor struct{ calls.Descriptor }
 
 func (d *descriptor) bounded() bool { return d.Bounded }
-func (d *descriptor) release()      { unix.Close(d.FD) }
+func (d *descriptor) release()      { uring.CloseFD(d.FD) }
 
 func (d *descriptor) perform(r *request) (int32, bool) { return d.Perform(&r.Request, &r.progress) }
