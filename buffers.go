@@ -35,7 +35,8 @@ func (e alignmentError) Error() string {
 
 func (e alignmentError) Unwrap() error { return e.error }
 
-// misaligned reports, while o has its handle or somebody else's file, whether it is a transfer on an O_DIRECT file that is not aligned to 4096.
+// misaligned reports, while o has its handle or somebody else's file, whether it is a transfer on an O_DIRECT file that is not
+// aligned to 4096; of a vectored one it doesn't look.
 func (o *op) misaligned() bool {
 	switch o.kind {
 	case kindRead, kindWrite:

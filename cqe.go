@@ -16,7 +16,7 @@ func (l *lane) reap() bool {
 	return n > 0
 }
 
-// drain reads the CQ once. Under cq.mu; it takes no other lock, and leaves what needs one to follow.
+// drain reads the CQ once. Under cq.mu; it takes no other lock but leaves (see completions), and leaves what needs one to follow.
 func (l *lane) drain() uint32 {
 	if l.cq.gone {
 		return 0

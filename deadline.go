@@ -154,7 +154,8 @@ func (d *half) run(h *handle, c *call) (*op, error) {
 	}
 }
 
-// plainError is the errno in what take says, or the error itself: a net.OpError names the operation.
+// plainError is err, or what it says of a call if that is no errno: a net.OpError names the operation, but of an errno package net
+// names the call, too.
 func plainError(err error) error {
 	if se, ok := err.(*os.SyscallError); ok {
 		if _, ok := se.Err.(syscall.Errno); !ok {

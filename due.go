@@ -1,7 +1,7 @@
 package rio
 
-// eager is how many operations on a device are queued before they are submitted, though nobody waits yet: it may as well
-// begin, and has them more evenly then. Where the kernel has fewer than that, as many as it has are enough, but not fewer than
+// eager is how many operations are queued before one on a device has them submitted, though nobody waits yet: it may as well
+// begin, and has its own more evenly then. Where the kernel has fewer than that, as many as it has are enough, but not fewer than
 // few: a device that has run dry begins soon, and one that is busy costs no more calls.
 const eager, few = 16, 4
 

@@ -11,10 +11,11 @@ import (
 
 // A foreign descriptor is one that somebody else may close at any moment, and whose number then is another file's. The
 // kernel looks a descriptor up when it starts the request. So either it starts while RawConn.Control keeps the file open,
-// which is the case for a plain operation that is submitted in there; or, for followers of a Link, drained operations
-// and SQPOLL, the file itself is put into the ring's table of registered files, in Control, and taken out when the
-// operation is done. Never is anything waited for in Control: closing a socket or a pipe would block. Nor is the
-// descriptor duplicated: closing the duplicate would drop the process's fcntl locks.
+// which is the case for a plain operation that is submitted in there; or, for what starts later (behind a Link, drained, in a
+// Chain, with SQPOLL, on a worker of the kernel's, or for want of room in the queue), the file itself is put into the ring's table of
+// registered files, in Control, and taken out when the operation is done. No operation is waited for in Control, only that the
+// kernel takes it: closing a socket or a pipe would block. Nor is the descriptor duplicated: closing the duplicate would drop
+// the process's fcntl locks.
 
 // look asks for what has to be known of a foreign descriptor beforehand.
 func (r *Ring) look(c *call, t *target) (err error) {

@@ -78,7 +78,8 @@ type submission struct {
 	instant uint64 // operations that ended without the ring
 }
 
-// completions is the CQ's side. Who holds its lock takes no other.
+// completions is the CQ's side. Who holds its lock takes no other lane's, nor sq.mu: only leaves, the relay's, the orphans', pprof's,
+// and under the race detector the witnesses', with a channel that somebody has ready who needs no lock.
 type completions struct {
 	mu        sync.Mutex
 	gone      bool // unmapped

@@ -16,7 +16,7 @@ import (
 // data; what those write is the next round's. So nothing that a connection does ever crosses to another thread, and a
 // batch of messages costs an enter to send the answers and another to wait for more.
 //
-// Everything in a loop but what lies under mu is for its own thread.
+// Everything in a loop but what lies under mu is for its own thread; spare, which has a lock of its own, and load are for anybody.
 type loop struct {
 	v     *service
 	k     *uring.Loop

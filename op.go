@@ -23,8 +23,9 @@ type op struct {
 	h     *handle
 	pins  uring.Pins
 
-	// Under sq.mu and cq.mu to write, either of them to read; see order.go.
-	next  *op    // the next one in its group, on the free list, or in the queue for tickets
+	// Under cq.mu once it has its place in the order; who ties it to others holds both locks: see order.go. Before that and after
+	// its end they belong to who has it: under sq.mu, but for giveUp, whose op is nobody else's.
+	next  *op    // the next one in its group, on a free list, or in the queue for tickets
 	then  *group // what begins when this one has succeeded
 	epoch *epoch
 
@@ -38,7 +39,7 @@ type op struct {
 	opf   uring.OpFlags
 	kind  kind
 	bits  marks
-	fate  marks // as bits, but written where the CQE is read
+	fate  marks // as bits, but written where the CQE is read, too
 	tries uint8 // how often it was started again
 	ends  bool  // it is on a regular file or a disk, and ends by itself; unlike bits never written again
 	dozes bool  // a timeout is in flight, in its place; written where the CQE is read
@@ -60,7 +61,7 @@ const (
 	isCancelled                     // a cancel has been asked for
 	isRingClosed                    // by Ring.Close
 	isFileClosed                    // by the handle's Close
-	isHanded                        // under the race detector: the CQE has been read
+	isHanded                        // the CQE has been read; its lent file is still to be taken back, or its witness to speak
 	isDone
 	isPlain  // the state says all that there is to know of the result
 	isHeld   // it is of the next generation already, but who has taken the result still looks at it
@@ -86,7 +87,7 @@ const (
 	bitTraced                    // it is in the profile rio.inflight
 )
 
-// op.fate, written under cq.mu.
+// op.fate, written where the op is prepared, and then under cq.mu.
 const (
 	fatePolling    marks = 1 << iota // its POLL_ADD is in flight, in its place
 	fateBroken                       // the one before it in the kernel's chain has failed

@@ -21,7 +21,9 @@ const (
 // trusted with a link (it ends a chain at a submission boundary; a failed fsync doesn't break one) the ring keeps the
 // promise itself, with a group that hangs on the operation before it.
 //
-// Everything in this file is written under both locks, but for epoch.started.
+// Who reads the CQ has cq.mu alone: he settles what hangs on an operation that has ended, and hangs what the kernel had linked
+// behind one that is started again on that (recouple). Whoever else ties one to another, or lets a group go, holds both locks.
+// sq.follow and epoch.started are sq.mu's.
 type group struct {
 	train
 	waits  int  // for how many things; 0: it may go

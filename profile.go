@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A profile counts latencies. Its buckets are an eighth of a power of two wide.
+// A profile counts latencies. Its buckets are an eighth of a power of two wide: 12.5 percent at most.
 type profile struct {
 	w       io.Writer
 	mu      sync.Mutex // a leaf: lanes add to it under the cq.mu of each

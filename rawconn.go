@@ -12,7 +12,7 @@ import (
 )
 
 // A rawConn is a handle's syscall.RawConn. Its Read and Write call f, and once more whenever it says false and the
-// descriptor is ready: there is no poller to wait on, so the ring polls (IORING_OP_POLL_ADD). On a Conn or Listener each
+// descriptor is ready, which the ring polls for (IORING_OP_POLL_ADD). On a Conn or Listener each
 // stands in line with the methods of its direction, and gives up when they do.
 type rawConn struct {
 	h      *handle

@@ -22,7 +22,7 @@ const (
 	gainFor = 8
 	// Who is alone finds out whether it still is: once in 2^probe operations.
 	probe = 12
-	// One in 2^sample yields is timed.
+	// One in 2^sample yields is timed; each, once one has taken long.
 	sample = 3
 	// What runs for longer than this for each operation that comes of it is somebody's computation, which goes on until the
 	// scheduler's own preemption, after 10 ms.

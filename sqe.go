@@ -7,8 +7,8 @@ import (
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
-// begin starts the operation c: from here on the ring has it, until its CQE. For the ring's own handles it makes no system
-// call, but for what is due (see due and many); it blocks if there is no ticket.
+// begin starts the operation c: from here on the ring has it, until its CQE. Of the ring's own handles it makes system calls only for
+// what can be done at once, for a socket's family, and for what is due (see due, many and attend); it blocks if there is no ticket.
 func (r *Ring) begin(c *call, ord Ordering) (o *op, gen uint64, err error) {
 	if err := r.made(kinds[c.kind].name); err != nil {
 		return nil, 0, err

@@ -7,7 +7,7 @@ type Stats struct {
 	Started   uint64 // operations
 	Completed uint64 // operations
 	Enters    uint64 // io_uring_enter system calls; with Threads, of what stands in for them
-	Submitted uint64 // SQEs the kernel took in them; not those an SQPOLL thread took
+	Submitted uint64 // SQEs the kernel took in them, or by itself (SQPoll)
 	Waits     uint64 // how often somebody had to wait for a place
 	Overflows uint64 // how often the kernel had to keep completions back
 }

@@ -107,7 +107,7 @@ func (s *swept) leavesUnread(l *lane) bool {
 	return s.unread
 }
 
-// tails tells whether anything was started since it was last asked.
+// tails moves whenever something is started, unless that is held back.
 func (r *Ring) tails() (sum uint32) {
 	for l := range r.lanes() {
 		sum += l.k.SQ.Tail()
@@ -116,7 +116,7 @@ func (r *Ring) tails() (sum uint32) {
 }
 
 // rest sleeps until there is traffic again. An operation that is started meanwhile sees asleep; one that was started
-// before it was set shows in the tail.
+// before it was set shows in the tail, or is held back.
 func (r *Ring) rest(t *time.Ticker, last uint32) bool {
 	t.Stop()
 	defer t.Reset(tick)

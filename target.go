@@ -10,7 +10,8 @@ import (
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
-// A target is where an operation goes: a handle of this ring, which is held, or somebody else's descriptor.
+// A target is where an operation goes: a handle of this ring, which does not count the operation yet, or somebody else's
+// descriptor.
 type target struct {
 	h       *handle
 	file    syscall.Conn

@@ -260,7 +260,7 @@ func (s *SQE) FillCancel(target, userData uint64) {
 	s.Fill(OpAsyncCancel, 0, -1, 0, Number(target), 0, 0, userData)
 }
 
-// Request returns what s says, for tests.
+// Request returns what s says, to what stands in for the kernel (see Queues), and to tests.
 func (s *SQE) Request() (q Request, userData uint64) {
 	return Request{s.opcode, s.flags, s.fd, s.off, s.addr, s.len, s.opFlags, s.ioprio}, s.userData
 }

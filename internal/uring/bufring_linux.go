@@ -11,7 +11,7 @@ import (
 )
 
 // A Buffers is a ring of provided buffers (IORING_REGISTER_PBUF_RING): the kernel takes the next one when it has
-// something to receive, and says in the CQE which it was; whoever has read it gives it back. One thread uses it.
+// something to receive, and says in the CQE which it was; whoever has read it gives it back. Callers serialise all of it.
 //
 //	the kernel's head <= tail <= head + entries   (as differences, of 16 bits)
 //

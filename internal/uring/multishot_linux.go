@@ -21,7 +21,7 @@ func (r *Ring) Provide(group uint16, n, size int) (*Buffers, error) {
 // Withdraw takes b from the kernel. No request that could take a buffer is in flight.
 func (r *Ring) Withdraw(b *Buffers) syscall.Errno { return b.Close(&Loop{ring: r}) }
 
-// Pollable makes an os.File of the socket fd, whose descriptor it is from now on, that waits on Go's poller.
+// Pollable makes an os.File of fd, a socket or an eventfd, whose descriptor it is from now on, that waits on Go's poller.
 func Pollable(fd int) *os.File {
 	blocking := FileFlags(fd)&unix.O_NONBLOCK == 0
 	if blocking { // os.NewFile wants to see it

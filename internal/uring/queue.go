@@ -9,7 +9,7 @@ import "sync/atomic"
 //
 //	head <= tail <= local <= head + entries   (as differences)
 //
-// Callers serialise Room, Claim, Claimed and Publish. Head and Tail are for anybody.
+// Callers serialise Room, Has, Claim, TryClaim, Claimed and Publish. The rest is for anybody.
 type SQ struct {
 	head, tail, flags *uint32
 	mask              uint32
@@ -80,7 +80,7 @@ func (q *SQ) Overflown() bool { return atomic.LoadUint32(q.flags)&sqCQOverflow !
 // with IORING_SETUP_TASKRUN_FLAG.
 func (q *SQ) TaskWork() bool { return atomic.LoadUint32(q.flags)&sqTaskrun != 0 }
 
-// A CQ is the completion queue. Callers serialise Next and Done.
+// A CQ is the completion queue. Callers serialise Ready, Next and Done.
 //
 //	head <= tail <= head + entries   (as differences)
 type CQ struct {
