@@ -45,6 +45,13 @@
 // Operations run in any order, unless they are linked (Link), drained (Drain) or in a Chain. Where several goroutines use a Ring
 // it is Chains that they need.
 //
+// # Tests with testing/synctest
+//
+// Make the Ring outside of all bubbles: one that is made inside never lets its bubble be idle, and time.Sleep and synctest.Wait don't
+// return. In a bubble time stands still while an operation waits. Do without deadlines of Conns and Listeners there, and without
+// NewFile of regular files: their timers and goroutines belong to the bubble. The runtime ends the program if they are used
+// outside, the bubble doesn't end before the File is closed, and who waits inside may wait for his deadline for ever.
+//
 // # Errors
 //
 // An operation's error is, or wraps, an *os.SyscallError that names the system call it stands for: errors.Is(err, syscall.EIO),
