@@ -384,7 +384,7 @@ func TestBadNumbersAreErrors(t *testing.T) {
 			{"1025 buffers to read into", func() error { return st.readvAt(s.file, many, 0) }, syscall.EINVAL, []string{"preadv", "1025", "1024"}},
 			{"1025 buffers to write", func() error { return st.writevAt(s.file, many, 0) }, syscall.EINVAL, []string{"pwritev", "1025", "1024"}},
 			{"fallocate of nothing", func() error { return st.fallocate(s.file, 0, 0, 0) }, syscall.EINVAL, []string{"fallocate"}},
-			{"fallocate behind the largest file", func() error { return st.fallocate(s.file, 0, 1<<62, 1<<62-1) }, syscall.EFBIG, []string{"fallocate"}},
+			{"fallocate behind the largest file", func() error { return st.fallocate(s.file, 0, 1<<62, 1<<62-1) }, nil, []string{"fallocate"}}, // EFBIG, or ENOSPC of tmpfs
 			{"write behind the largest file", func() error { return st.writeAt(s.file, one, math.MaxInt64-1) }, nil, []string{"pwrite"}},
 		} {
 			m.name = st.name + " " + m.name

@@ -131,7 +131,9 @@ func TestErrorsByHandAreThoseOfTheRing(t *testing.T) {
 			before := r.Stats()
 			err := do()
 			after := r.Stats()
-			if err == nil {
+			if err == nil && len(errs) == 0 {
+				t.Skip("this file system takes what is not aligned")
+			} else if err == nil {
 				t.Fatal("no error")
 			}
 			if n, m := after.Started-before.Started, after.Completed-before.Completed; n != began || m != began {

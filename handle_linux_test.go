@@ -2,9 +2,12 @@ package rio_test
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
+	"os/exec"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -292,4 +295,93 @@ func TestDoneOfAChainMayBeAskedForBeforeSubmit(t *testing.T) {
 		t.Fatal("submitted")
 	}
 	inTime(t, "Done of what was refused", func() { <-done })
+}
+
+type deaf struct{}
+
+func (deaf) Data(*rio.Stream, []byte)  {}
+func (deaf) Closed(*rio.Stream, error) {}
+
+// What somebody waits for inside of a bubble may be ended outside.
+func TestServeAndABubble(t *testing.T) {
+	r := newRing(t, nil)
+	l, err := r.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	streams, served := make(chan *rio.Stream, 1), make(chan error, 1)
+	go func() {
+		served <- l.Serve(t.Context(), &rio.Server{Open: func(c *rio.Stream) rio.Handler {
+			streams <- c
+			return deaf{}
+		}})
+	}()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	go io.Copy(io.Discard, c)
+	s := <-streams
+	synctest.Test(t, func(t *testing.T) {
+		for range 20 {
+			s.Write(make([]byte, 1<<20))
+			if err := s.Flush(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	l.Close()
+	<-served
+
+	if l, err = r.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error)
+	go func() {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err == nil {
+			c.Read(make([]byte, 1)) // it is refused: Serve has begun
+			c.Close()
+		}
+		closed <- r.Close()
+	}()
+	synctest.Test(t, func(t *testing.T) {
+		l.Serve(t.Context(), &rio.Server{Open: func(*rio.Stream) rio.Handler { return nil }})
+	})
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+}
+
+const finalizers = "RIO_TEST_FINALIZERS"
+
+// GODEBUG=checkfinalizers=1 ends a program in which something with a finalizer leads to itself, a Pinner above all: it would never go.
+func TestNothingLeadsToItself(t *testing.T) {
+	if os.Getenv(finalizers) == "" {
+		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+		cmd.Env = append(os.Environ(), finalizers+"=1", "GODEBUG=checkfinalizers=1")
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	r := newRing(t, nil)
+	f, err := r.OpenFile(tempFile(t, "abc").Name(), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, far := connPair(t, r, "tcp")
+	bufs, err := r.Buffers(4, 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		ok(t, r.ReadAt(f, make([]byte, 3), 0))
+		ok(t, r.Send(near, []byte("x")))
+		ok(t, r.Recv(far, make([]byte, 1)))
+		runtime.GC()
+	}
+	runtime.KeepAlive(bufs)
+	f.Close()
 }

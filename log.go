@@ -61,7 +61,6 @@ func (r *Ring) holders() (attrs []slog.Attr) {
 		}
 		l.unlock()
 	}
-	counts[kindRecv], counts[kindRecvNone] = counts[kindRecv]+counts[kindRecvNone], 0 // they have one name
 	for k, n := range counts {
 		if n > 0 {
 			attrs = append(attrs, slog.Int(kinds[k].name, n))

@@ -57,6 +57,9 @@ const (
 	bufferGroup   = 0
 )
 
+// openLoop is another one in tests.
+var openLoop = uring.OpenLoop
+
 // plainLoops has loops do without whatever Linux 5.11 does not have, for tests.
 var plainLoops atomic.Bool
 
@@ -89,7 +92,7 @@ func (l *loop) open() (err error) {
 	if l.waker, err = uring.NewWaker(on != nil); err != nil {
 		return err
 	}
-	if l.k, err = uring.OpenLoop(loopEntries, loopCQEntries, loopHeld, plain, l.v.l.r.side.config.Free, on); err != nil {
+	if l.k, err = openLoop(loopEntries, loopCQEntries, loopHeld, plain, l.v.l.r.side.config.Free, on); err != nil {
 		return err
 	}
 	if !plain {

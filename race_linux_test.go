@@ -28,7 +28,7 @@ var racyPrograms = map[string]bool{
 func buildRaceCases(t *testing.T) (program string) {
 	t.Helper()
 	program = filepath.Join(t.TempDir(), "racecases")
-	out, err := exec.Command("go", "build", "-race", "-o", program, "./internal/racecases").CombinedOutput()
+	out, err := exec.Command("go", "build", "-race", "-buildvcs=false", "-o", program, "./internal/racecases").CombinedOutput()
 	if err == nil {
 		return program
 	}

@@ -2,9 +2,13 @@ package rio
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -146,5 +150,52 @@ func TestServeGoesOnAfterTheKernelTookNothing(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// Where there is memory for some of the loops these serve, and the Logger hears of it; for none, Serve says so.
+func TestServeRunsWithTheLoopsThatItGets(t *testing.T) {
+	defer func() { openLoop = uring.OpenLoop }()
+	var log strings.Builder
+	r := openRing(t, &Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	for _, some := range []int32{2, 0} {
+		var left atomic.Int32
+		left.Store(some)
+		openLoop = func(entries, cqEntries uint32, held time.Duration, plain, free bool, on func(*uring.Queues) uring.Kernel) (*uring.Loop, error) {
+			if left.Add(-1) < 0 {
+				return nil, os.NewSyscallError("io_uring_setup", syscall.ENOMEM)
+			}
+			return uring.OpenLoop(entries, cqEntries, held, plain, free, on)
+		}
+		l, err := r.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		served := make(chan error, 1)
+		go func() { served <- l.Serve(ctx, &Server{Loops: 5, Open: func(*Stream) Handler { return echoes{} }}) }()
+		if some > 0 {
+			for range 4 {
+				c, err := net.Dial("tcp", l.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				c.SetDeadline(time.Now().Add(10 * time.Second))
+				c.Write([]byte("x"))
+				if n, err := c.Read(make([]byte, 1)); n != 1 || err != nil {
+					t.Error(n, err)
+				}
+			}
+			cancel()
+		}
+		if err := <-served; errors.Is(err, syscall.ENOMEM) != (some == 0) {
+			t.Errorf("with %d of 5: %v", some, err)
+		}
+		l.Close()
+	}
+	if n := strings.Count(log.String(), "loops=2 wanted=5"); n != 1 {
+		t.Errorf("told %d times: %s", n, &log)
 	}
 }
