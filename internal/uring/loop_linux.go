@@ -114,7 +114,7 @@ const DontWait OpFlags = unix.MSG_DONTWAIT
 // An eventfd is what wakes a Loop on Linux.
 func newEventfd() (int, error) {
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
-	return fd, os.NewSyscallError("eventfd", err)
+	return fd, eventfdError(err)
 }
 
 // ringEventfd is writeEventfd to who sleeps on Go's poller: it allocates nothing, and the race detector is told of no order.

@@ -13,3 +13,6 @@ func Release() (string, error)            { return runtime.GOOS + " " + runtime.
 func LockedMemory() (uint64, bool, error) { return 0, false, errors.ErrUnsupported }
 func Descriptors() (uint64, bool, error)  { return 0, false, errors.ErrUnsupported }
 func FileSystem(string) (uint32, error)   { return 0, errors.ErrUnsupported }
+func Disabled() (string, string, bool)    { return "", "", false }
+func Exempt(string) bool                  { return false }
+func Seccomp() string                     { return "" }

@@ -252,7 +252,10 @@ func TestSetupErrorsNameTheLikelyCause(t *testing.T) {
 		{unix.ENOSYS, 0, []string{"kernel", "5.11"}},
 		{unix.ENOMEM, 0, []string{"RLIMIT_MEMLOCK", "ulimit -l"}},
 		{unix.EINVAL, SetupSQPoll, []string{"flag"}},
-		{unix.EMFILE, 0, nil},
+		{unix.EMFILE, 0, []string{"RLIMIT_NOFILE", "ulimit -n"}},
+		{unix.ENFILE, 0, []string{"fs.file-max"}},
+		{unix.EAGAIN, SetupSQPoll, []string{"RLIMIT_NPROC", "ulimit -u", "pids.max"}},
+		{unix.EIO, 0, nil},
 	} {
 		err := setupError(c.errno, c.flags)
 		if !errors.Is(err, c.errno) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 	"unsafe"
@@ -120,7 +119,7 @@ func (r *Ring) registerEvent(shared io.ReadCloser) error {
 	if !ok {
 		fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 		if err != nil {
-			return os.NewSyscallError("eventfd", err)
+			return eventfdError(err)
 		}
 		event = os.NewFile(uintptr(fd), "eventfd")
 	}
@@ -327,23 +326,4 @@ func setupError(err error, flags uint32) error {
 		return fmt.Errorf("rio: io_uring_setup: %w%s", err, hint(errno))
 	}
 	return fmt.Errorf("rio: io_uring_setup: %w", err)
-}
-
-// hint names the likely cause of a refusal.
-func hint(errno syscall.Errno) string {
-	switch errno {
-	case unix.EPERM, unix.EACCES:
-		b, _ := os.ReadFile("/proc/sys/kernel/io_uring_disabled")
-		if v := strings.TrimSpace(string(b)); v == "1" || v == "2" {
-			return " (sysctl kernel.io_uring_disabled is " + v + ")"
-		}
-		return " (a seccomp filter forbids io_uring; containers often have one)"
-	case unix.ENOSYS:
-		return " (this kernel has no io_uring, or a seccomp filter hides it; Linux 5.11 has what is needed)"
-	case unix.ENOMEM:
-		return " (the limit on locked memory: ulimit -l, RLIMIT_MEMLOCK)"
-	case unix.EINVAL:
-		return " (this kernel does not know one of the flags, or can't combine them)"
-	}
-	return ""
 }
