@@ -49,9 +49,7 @@ func openLoopOS(entries, cqEntries uint32, held time.Duration, plain, free bool)
 			return nil, setupError(errno, flags)
 		}
 		r.fd, r.Flags = int(fd), p.flags
-		if err = r.mapQueues(&p); err != nil {
-			err = setupError(err, flags)
-		} else {
+		if err = r.mapQueues(&p); err == nil {
 			err = r.restrict(true)
 		}
 		if err != nil {

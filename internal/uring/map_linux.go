@@ -1,6 +1,8 @@
 package uring
 
 import (
+	"fmt"
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -19,10 +21,10 @@ func (r *Ring) mapQueues(p *params) (err error) {
 	}
 	prot, flags := unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE
 	if r.rings, err = unix.Mmap(r.fd, offRings, int(size), prot, flags); err != nil {
-		return err
+		return mmapError(err)
 	}
 	if r.sqes, err = unix.Mmap(r.fd, offSQEs, int(p.sqEntries)*int(unsafe.Sizeof(SQE{})), prot, flags); err != nil {
-		return err
+		return mmapError(err)
 	}
 	sq, cq := &p.sqOff, &p.cqOff
 	r.all = uintptr(p.sqEntries)
@@ -44,6 +46,15 @@ func (r *Ring) mapQueues(p *params) (err error) {
 		}
 	}
 	return nil
+}
+
+// mmapError names mmap(2), whose ENOMEM has nothing to do with locked memory.
+func mmapError(err error) error {
+	why := ""
+	if err == unix.ENOMEM {
+		why = " (the limit on address space: ulimit -v, RLIMIT_AS; or on mappings: sysctl vm.max_map_count)"
+	}
+	return fmt.Errorf("rio: a ring's memory: %w%s", os.NewSyscallError("mmap", err), why)
 }
 
 func (r *Ring) unmap() {

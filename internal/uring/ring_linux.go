@@ -87,7 +87,7 @@ func (r *Ring) init(c *Config, p *params) error {
 		return lacking(miss)
 	}
 	if err := r.mapQueues(p); err != nil {
-		return setupError(err, c.Flags)
+		return err
 	}
 	r.wait, r.longWait = r.span(c.Wait), r.span(c.LongWait)
 	if err := r.registerEvent(c.Event); err != nil {
