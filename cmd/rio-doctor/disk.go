@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -53,13 +54,21 @@ func examineDisk(path string) *disk {
 	}
 	f, err := os.CreateTemp(d.dir, ".rio-doctor-")
 	if err != nil {
-		d.Error = err.Error()
+		d.Error = err.Error() + elsewhere(err)
 		return d
 	}
 	defer removing(f.Name())()
 	defer f.Close()
 	d.direct(f)
 	return d
+}
+
+// elsewhere says what to do where no file can be made.
+func elsewhere(err error) string {
+	if errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission) {
+		return "; a file has to be made to tell more: rio-doctor PATH looks at another directory"
+	}
+	return ""
 }
 
 // removing sees to it that the file is removed: when what it returns is called, or a signal ends the program before.

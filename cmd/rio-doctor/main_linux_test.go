@@ -184,3 +184,13 @@ func TestDoctorThatIsInterruptedLeavesNothing(t *testing.T) {
 		}
 	}
 }
+
+// sysfs takes no file from anybody.
+func TestDirectoryThatTakesNoFileIsToldWithWhatToDo(t *testing.T) {
+	if n, err := uring.FileSystem("/sys"); n != 0x62656572 || err != nil {
+		t.Skipf("/sys is no sysfs: %#x, %v", n, err)
+	}
+	if d := examineDisk("/sys"); !strings.Contains(d.Error, "open /sys/") || !strings.Contains(d.Error, "rio-doctor PATH") {
+		t.Errorf("%+v", d)
+	}
+}

@@ -58,6 +58,14 @@ func TestPathThatIsNotThereIsNamed(t *testing.T) {
 	}
 }
 
+func TestWhereNoFileCanBeMadeAnotherPathIsAskedFor(t *testing.T) {
+	for err, says := range map[error]bool{syscall.EROFS: true, syscall.EACCES: true, syscall.EPERM: true, syscall.ENOSPC: false} {
+		if s := elsewhere(&os.PathError{Op: "open", Path: "./x", Err: err}); strings.Contains(s, "rio-doctor PATH") != says {
+			t.Errorf("%v: %q", err, s)
+		}
+	}
+}
+
 func TestPathIsLeftAsItWas(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "f")
