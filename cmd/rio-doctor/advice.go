@@ -6,10 +6,10 @@ import (
 	"syscall"
 )
 
-// What to do about a seccomp filter. Docker's default profile has forbidden io_uring since 25.0 (moby/moby pull request
+// What to do about a seccomp filter, behind whether there is one. Docker's default profile has forbidden io_uring since 25.0 (moby/moby pull request
 // 46762), containerd's since 2.0 (containerd/containerd pull request 9320), Podman's always (ENOSYS).
 var filtered = []string{
-	"A seccomp filter forbids io_uring (/proc/self/status: Seccomp is 2). Docker since 25.0, containerd since 2.0 and Podman do so by default.",
+	"Docker since 25.0, containerd since 2.0 and Podman do so by default.",
 	"docker, podman: run with --security-opt seccomp=FILE, a copy of the default profile that also allows io_uring_setup, io_uring_enter and io_uring_register; --security-opt seccomp=unconfined shows whether that is it.",
 	"Kubernetes: securityContext.seccompProfile {type: Localhost, localhostProfile: FILE}, with such a profile on the node.",
 	"systemd: SystemCallFilter=io_uring_setup io_uring_enter io_uring_register, behind the filter of the unit.",
@@ -25,12 +25,20 @@ func (r *report) advise(err error) (says []string) {
 			says = append(says, "The sysctl kernel.io_uring_disabled is 2: nobody may make a ring. RHEL 9 comes so from 9.3 on, and so do hardened systems.",
 				"As root: sysctl -w kernel.io_uring_disabled=0; to keep it: echo kernel.io_uring_disabled=0 > /etc/sysctl.d/90-io_uring.conf")
 		}
-		if r.Disabled == "1" {
+		if r.Disabled == "1" && !(r.exempt && r.Seccomp == "filter") {
 			says = append(says, "The sysctl kernel.io_uring_disabled is 1: only who has CAP_SYS_ADMIN, or is in the group kernel.io_uring_group ("+r.Group+"), may make a ring.",
 				"As root: sysctl -w kernel.io_uring_group=GID, with a group of this user; or kernel.io_uring_disabled=0 for everybody. To keep it: a line in /etc/sysctl.d.")
 		}
-		if r.Seccomp == "filter" {
-			says = append(says, filtered...)
+		if r.Disabled == unknown {
+			says = append(says, "The sysctl kernel.io_uring_disabled may forbid it (1 or 2), and can't be seen: there is no /proc here, or it can't be read. sysctl kernel.io_uring_disabled, outside of the container, shows it.")
+		}
+		switch {
+		case r.Seccomp == "filter" && r.Disabled == unknown:
+			says = append(append(says, "A seccomp filter may forbid it, too: there is one (prctl(PR_GET_SECCOMP) is 2)."), filtered...)
+		case r.Seccomp == "filter":
+			says = append(append(says, "A seccomp filter forbids io_uring (prctl(PR_GET_SECCOMP) is 2)."), filtered...)
+		case r.Disabled == unknown:
+			says = append(says, "There is no seccomp filter. If it is not the sysctl, it may be SELinux or another security module.")
 		}
 		if says == nil {
 			says = []string{"Neither the sysctl kernel.io_uring_disabled nor a seccomp filter is to be seen, so it may be SELinux or another security module: look for io_uring in the audit log (ausearch -m avc)."}
@@ -38,7 +46,7 @@ func (r *report) advise(err error) (says []string) {
 	case errors.Is(err, syscall.ENOSYS):
 		says = []string{"This kernel answers that it has no io_uring: it is older than 5.1, was built without CONFIG_IO_URING (RHEL 9 before 9.3), or is none, like gVisor's. Linux 5.11 has what is needed."}
 		if r.Seccomp == "filter" {
-			says = append(says, filtered...)
+			says = append(append(says, "Or a seccomp filter hides it: there is one (prctl(PR_GET_SECCOMP) is 2)."), filtered...)
 		}
 	case errors.Is(err, syscall.ENOMEM):
 		says = []string{"The limit on locked memory (RLIMIT_MEMLOCK, " + r.Memlock + " bytes) is used up: Linux before 5.12, and 6.16 to 7.1, count a ring's memory.",

@@ -8,10 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
 	"github.com/seed-9c58b644/rio/internal/uring/seccomptest"
@@ -21,11 +24,17 @@ import (
 // system call, and the errno that it has from then on.
 const forbid = "RIO_DOCTOR_FORBID"
 
+// procless takes /proc from the process before it becomes what the other variables say.
+const procless = "RIO_DOCTOR_PROCLESS"
+
 // plainly makes it the doctor, and nothing else.
 const plainly = "RIO_DOCTOR_PLAINLY"
 
 func TestMain(m *testing.M) {
 	os.Unsetenv("RIO_BACKEND")
+	if os.Getenv(procless) != "" {
+		loseProc()
+	}
 	if v := os.Getenv(forbid); v != "" {
 		var nr, errno uint32
 		fmt.Sscan(v, &nr, &errno)
@@ -39,6 +48,27 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
+}
+
+// loseProc goes on, from the beginning, where /proc is an empty directory. It exits with status 3 if it may not.
+func loseProc() {
+	runtime.LockOSThread()
+	self, err := os.Executable()
+	if err == nil {
+		err = unix.Unshare(unix.CLONE_NEWNS)
+	}
+	if err == nil {
+		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	}
+	if err == nil {
+		err = unix.Mount("none", "/proc", "tmpfs", 0, "")
+	}
+	if err == nil {
+		os.Unsetenv(procless)
+		err = unix.Exec(self, os.Args, os.Environ())
+	}
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(3)
 }
 
 func requireRing(t *testing.T) {
@@ -68,7 +98,8 @@ func TestDoctorSaysThatItWorksHere(t *testing.T) {
 			t.Errorf("no line says that %s (%d) is there, and for what", o.Name, o.Op)
 		}
 	}
-	release := strings.TrimSpace(line("/proc/sys/kernel/osrelease"))
+	b, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	release := strings.TrimSpace(string(b))
 	for _, s := range []string{
 		`kernel +Linux ` + regexp.QuoteMeta(release), `seccomp +\w+`, `RLIMIT_MEMLOCK +(\d+ bytes|unlimited)`, `RLIMIT_NOFILE +\d+`,
 		`kernel.io_uring_disabled +\S`, `rio\.New\(nil\) +iouring: `, `  8 +EXT_ARG +yes`, `  7 +SUBMIT_ALL +\w+`, `path +` + regexp.QuoteMeta(dir),
@@ -192,5 +223,45 @@ func TestDirectoryThatTakesNoFileIsToldWithWhatToDo(t *testing.T) {
 	}
 	if d := examineDisk("/sys"); !strings.Contains(d.Error, "open /sys/") || !strings.Contains(d.Error, "rio-doctor PATH") {
 		t.Errorf("%+v", d)
+	}
+}
+
+// In a chroot, or a bare container, nothing is known of the sysctl, and nothing is said that contradicts itself.
+func TestDoctorWithoutProcDoesNotGuess(t *testing.T) {
+	requireRing(t)
+	if uring.Race {
+		t.Skip("the race detector wants /proc")
+	}
+	for _, filter := range []string{fmt.Sprintf("425 %d", syscall.EPERM), ""} {
+		cmd := exec.Command(os.Args[0], t.TempDir())
+		cmd.Env = append(os.Environ(), procless+"=1", plainly+"=1", forbid+"="+filter)
+		b, err := cmd.Output()
+		var exit *exec.ExitError
+		if errors.As(err, &exit) && exit.ExitCode() == 3 {
+			t.Skipf("only root can take /proc away: %s", exit.Stderr)
+		}
+		page := string(b)
+		first, _, _ := strings.Cut(page, "\n")
+		says, not := []string{"io_uring works here.", "unknown: there is no /proc"}, []string{"before Linux 6.6"}
+		if filter != "" {
+			says = []string{"does not work here", "unknown: there is no /proc", "seccomp filter may forbid it", "kernel.io_uring_disabled may forbid it"}
+			not = append(not, "Neither", "a seccomp filter forbids", "A seccomp filter forbids")
+			if !strings.Contains(first, "seccomp or the sysctl kernel.io_uring_disabled") {
+				t.Errorf("it begins with %q", first)
+			}
+		}
+		for _, s := range says {
+			if !strings.Contains(page, s) {
+				t.Errorf("it doesn't say %q", s)
+			}
+		}
+		for _, s := range not {
+			if strings.Contains(page, s) {
+				t.Errorf("it says %q", s)
+			}
+		}
+		if t.Failed() {
+			t.Fatalf("%v\n%s", err, page)
+		}
 	}
 }

@@ -70,7 +70,7 @@ func section(w io.Writer, title string, abilities []ability, known bool) {
 		has := "yes"
 		switch {
 		case !known && !a.Have:
-			has = "unknown"
+			has = unknown
 		case !a.Have:
 			has = "no"
 		}
@@ -136,6 +136,8 @@ func sysctl(v, group string) string {
 		return "2: nobody may"
 	case "":
 		return "not there: before Linux 6.6 everybody may make rings"
+	case unknown:
+		return "unknown: there is no /proc, or it can't be read"
 	}
 	return v
 }

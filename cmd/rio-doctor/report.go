@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -23,7 +22,7 @@ type report struct {
 
 	OS       string `json:"os"`
 	Kernel   string `json:"kernel,omitempty"`
-	Disabled string `json:"io_uring_disabled,omitempty"` // the sysctl; "" if this kernel doesn't have it
+	Disabled string `json:"io_uring_disabled,omitempty"` // the sysctl; "" if this kernel doesn't have it, or unknown
 	Group    string `json:"io_uring_group,omitempty"`
 	Seccomp  string `json:"seccomp,omitempty"` // none, strict, filter
 	Memlock  string `json:"memlock,omitempty"`
@@ -39,8 +38,12 @@ type report struct {
 	Speed      []speed   `json:"speed,omitempty"`
 	Unmeasured string    `json:"unmeasured,omitempty"` // why not
 
+	exempt        bool // from the sysctl at 1
 	asked, probed bool // whether the kernel said what it can
 }
+
+// unknown is what could not be found out.
+const unknown = "unknown"
 
 // An ability is something that a kernel has or lacks.
 type ability struct {
@@ -70,15 +73,12 @@ func examine(path string) *report {
 // limits is what forbids or limits rings, as far as one can ask.
 func (r *report) limits() {
 	r.Kernel, _ = uring.Release()
-	r.Disabled = line("/proc/sys/kernel/io_uring_disabled")
-	r.Group = line("/proc/sys/kernel/io_uring_group")
-	status, _ := os.ReadFile("/proc/self/status")
-	for s := range strings.Lines(string(status)) {
-		if v, ok := strings.CutPrefix(s, "Seccomp:"); ok {
-			names := map[string]string{"0": "none", "1": "strict", "2": "filter"}
-			r.Seccomp = names[strings.TrimSpace(v)]
-		}
+	var seen bool
+	if r.Disabled, r.Group, seen = uring.Disabled(); !seen {
+		r.Disabled = unknown
 	}
+	r.exempt = uring.Exempt(r.Group)
+	r.Seccomp = uring.Seccomp()
 	r.Memlock = amount(uring.LockedMemory())
 	r.Files = amount(uring.Descriptors())
 }
@@ -92,11 +92,6 @@ func amount(n uint64, limited bool, err error) string {
 		return "unlimited"
 	}
 	return strconv.FormatUint(n, 10)
-}
-
-func line(name string) string {
-	b, _ := os.ReadFile(name)
-	return strings.TrimSpace(string(b))
 }
 
 // rings opens one as New does and one as Serve does, and asks the kernel what it has. It returns why New fails, with
