@@ -1,6 +1,12 @@
 package main
 
-import "github.com/seed-9c58b644/rio/internal/uring"
+import (
+	"errors"
+	"strings"
+	"syscall"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
 
 // features are the IORING_FEAT_* bits, by number.
 var features = []struct{ name, use, without string }{
@@ -51,17 +57,20 @@ var setups = []struct {
 
 // abilities asks the kernel what it has. Where it isn't allowed to answer, that stays unknown.
 func (r *report) abilities() {
-	bits, err := uring.TrySetup(0)
-	r.asked = err == nil
+	bits, none := uring.TrySetup(0)
 	for i, f := range features {
-		r.Features = append(r.Features, ability{f.name, i, bits&(1<<i) != 0, f.use, f.without})
+		r.Features = append(r.Features, ability{f.name, i, bits&(1<<i) != 0, why(none), f.use, f.without})
 	}
 	for _, s := range setups {
-		_, err := uring.TrySetup(s.flags)
-		r.Setup = append(r.Setup, ability{s.name, s.number, err == nil, s.use, s.without})
+		err := none
+		if none == nil {
+			_, err = uring.TrySetup(s.flags)
+		}
+		a := ability{Name: s.name, Number: s.number, Use: s.use, Without: s.without}
+		a.Have, a.Unknown = answered(err)
+		r.Setup = append(r.Setup, a)
 	}
 	known, err := uring.Supported()
-	r.probed = err == nil
 	for _, have := range known {
 		if have {
 			r.Others++
@@ -71,6 +80,23 @@ func (r *report) abilities() {
 		if known[o.Op] {
 			r.Others--
 		}
-		r.Opcodes = append(r.Opcodes, ability{o.Name, int(o.Op), known[o.Op], o.Use, "such an operation ends with EINVAL"})
+		r.Opcodes = append(r.Opcodes, ability{o.Name, int(o.Op), known[o.Op], why(err), o.Use, "such an operation ends with EINVAL"})
 	}
+}
+
+// answered is what the kernel's answer to a flag says of it: only EINVAL is a no. Memory, descriptors or rights that there
+// are too few of are something else.
+func answered(err error) (have bool, unknown string) {
+	if err == nil || errors.Is(err, syscall.EINVAL) {
+		return err == nil, ""
+	}
+	return false, why(err)
+}
+
+// why is what err says; "" if it is none.
+func why(err error) string {
+	if err == nil {
+		return ""
+	}
+	return strings.TrimPrefix(err.Error(), "rio: ")
 }

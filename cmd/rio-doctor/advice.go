@@ -2,8 +2,11 @@ package main
 
 import (
 	"errors"
+	"os"
 	"runtime"
 	"syscall"
+
+	"github.com/seed-9c58b644/rio"
 )
 
 // What to do about a seccomp filter, behind whether there is one. Docker's default profile has forbidden io_uring since 25.0 (moby/moby pull request
@@ -20,6 +23,8 @@ func (r *report) advise(err error) (says []string) {
 	switch {
 	case runtime.GOOS != "linux":
 		return []string{"Only Linux has io_uring; this is " + runtime.GOOS + "."}
+	case misnamed(os.Getenv("RIO_BACKEND")):
+		return []string{"Set the environment variable RIO_BACKEND to auto, iouring or threads, or not at all."}
 	case forbidden(err):
 		if r.Disabled == "2" {
 			says = append(says, "The sysctl kernel.io_uring_disabled is 2: nobody may make a ring. RHEL 9 comes so from 9.3 on, and so do hardened systems.",
@@ -48,6 +53,8 @@ func (r *report) advise(err error) (says []string) {
 		if r.Seccomp == "filter" {
 			says = append(append(says, "Or a seccomp filter hides it: there is one (prctl(PR_GET_SECCOMP) is 2)."), filtered...)
 		}
+	case errors.Is(err, syscall.ENOMEM) && mapping(err):
+		says = []string{"There is no room to map a ring's memory. Shell: ulimit -v. systemd: LimitAS=. All mappings: sysctl vm.max_map_count."}
 	case errors.Is(err, syscall.ENOMEM):
 		says = []string{"The limit on locked memory (RLIMIT_MEMLOCK, " + r.Memlock + " bytes) is used up: Linux before 5.12, and 6.16 to 7.1, count a ring's memory.",
 			"Shell: ulimit -l. Login: memlock in /etc/security/limits.conf. systemd: LimitMEMLOCK=infinity, or an amount. docker: --ulimit memlock=-1."}
@@ -59,4 +66,20 @@ func (r *report) advise(err error) (says []string) {
 		says = []string{"That is not one of the usual causes; strace -e trace=io_uring_setup,io_uring_register,io_uring_enter shows which call it was."}
 	}
 	return says
+}
+
+// misnamed reports whether no Backend has that name; New fails with any such.
+func misnamed(name string) bool {
+	for _, b := range []rio.Backend{rio.Auto, rio.IOUring, rio.Threads} {
+		if name == b.String() {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// mapping reports whether it was mmap(2) that failed.
+func mapping(err error) bool {
+	var call *os.SyscallError
+	return errors.As(err, &call) && call.Syscall == "mmap"
 }

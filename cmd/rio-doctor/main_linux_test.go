@@ -2,13 +2,18 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,12 +21,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-9c58b644/rio"
 	"github.com/seed-9c58b644/rio/internal/uring"
 	"github.com/seed-9c58b644/rio/internal/uring/seccomptest"
 )
 
 // forbid is the environment variable that makes this test binary the doctor itself, under a seccomp filter: the number of a
-// system call, and the errno that it has from then on.
+// system call, and the errno that it has from then on; with a number behind, only where the first argument is that.
 const forbid = "RIO_DOCTOR_FORBID"
 
 // procless takes /proc from the process before it becomes what the other variables say.
@@ -36,9 +42,15 @@ func TestMain(m *testing.M) {
 		loseProc()
 	}
 	if v := os.Getenv(forbid); v != "" {
-		var nr, errno uint32
-		fmt.Sscan(v, &nr, &errno)
-		if err := seccomptest.Forbid(nr, syscall.Errno(errno)); err != nil {
+		var nr, errno, first uint32
+		n, _ := fmt.Sscan(v, &nr, &errno, &first)
+		err := error(nil)
+		if n == 3 {
+			err = seccomptest.ForbidWith(nr, 0, first, syscall.Errno(errno))
+		} else {
+			err = seccomptest.Forbid(nr, syscall.Errno(errno))
+		}
+		if err != nil {
 			panic(err)
 		}
 		main()
@@ -263,5 +275,123 @@ func TestDoctorWithoutProcDoesNotGuess(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("%v\n%s", err, page)
 		}
+	}
+}
+
+// underFilter runs the doctor in a process of its own, with what forbid says.
+func underFilter(t *testing.T, filter string, env ...string) (page string, status int) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], t.TempDir())
+	cmd.Env = append(append(os.Environ(), forbid+"="+filter), env...)
+	b, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return string(b), cmd.ProcessState.ExitCode()
+}
+
+// A limit on locked memory may leave room for a small ring and for none of the library's.
+func TestDoctorTriesWhatTheLibraryAsksFor(t *testing.T) {
+	requireRing(t)
+	if native := []byte{1, 0}; binary.NativeEndian.Uint16(native) != 1 {
+		t.Skip("the filter is little-endian")
+	}
+	const nomem, limit = "cannot allocate memory", "RLIMIT_MEMLOCK, "
+	for _, c := range []struct {
+		name    string
+		entries int
+		status  int
+		first   string
+		says    []string
+	}{
+		{"New", entries, 1, "does not work here: io_uring_setup: " + nomem, []string{limit, `rio\.New\(nil\) +none: `, `SINGLE_ISSUER +yes`}},
+		{"Serve", loopEntries, 0, "io_uring works here.", []string{"But Listener.Serve can't be.*" + nomem, limit, `rio\.New\(nil\) +iouring: `, `SINGLE_ISSUER +yes`}},
+		{"flags", 1, 0, "io_uring works here.", []string{`SINGLE_ISSUER +unknown +Serve\n`, `SQPOLL +unknown`, "  unknown: io_uring_setup: " + nomem}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			page, status := underFilter(t, fmt.Sprintf("425 %d %d", syscall.ENOMEM, c.entries))
+			first, _, _ := strings.Cut(page, "\n")
+			if status != c.status || !strings.Contains(first, c.first) {
+				t.Errorf("status %d, %q", status, first)
+			}
+			for _, s := range c.says {
+				if !regexp.MustCompile(s).MatchString(page) {
+					t.Errorf("it doesn't say %q", s)
+				}
+			}
+			if t.Failed() {
+				t.Log(page)
+			}
+		})
+	}
+}
+
+// Where threads are asked for, New gives them, and io_uring works all the same; where they are not, it doesn't.
+func TestDoctorLooksAtWhatNewGives(t *testing.T) {
+	requireRing(t)
+	t.Setenv("RIO_BACKEND", "threads")
+	var out bytes.Buffer
+	if status := run([]string{t.TempDir()}, &out, &out); status != 0 || !regexp.MustCompile(`rio\.New\(nil\) +threads: `).MatchString(out.String()) {
+		t.Errorf("status %d\n%s", status, &out)
+	}
+}
+
+// The doctor's sizes are the ones of New(nil) and of Serve: so it is told by the kernel (/proc/self/fdinfo).
+func TestSizesAreTheLibrarys(t *testing.T) {
+	requireRing(t)
+	rings := func() (masks []string) {
+		links, _ := filepath.Glob("/proc/self/fd/*")
+		for _, l := range links {
+			if to, _ := os.Readlink(l); to != "anon_inode:[io_uring]" {
+				continue
+			}
+			b, err := os.ReadFile("/proc/self/fdinfo/" + filepath.Base(l))
+			sq := regexp.MustCompile(`SqMask:\s+0x(\w+)`).FindSubmatch(b)
+			cq := regexp.MustCompile(`CqMask:\s+0x(\w+)`).FindSubmatch(b)
+			if sq == nil || cq == nil {
+				t.Skip("this kernel doesn't tell the sizes of rings: ", err)
+			}
+			masks = append(masks, fmt.Sprintf("%s %s", sq[1], cq[1]))
+		}
+		return masks
+	}
+	if left := rings(); left != nil {
+		t.Fatal("there are rings already: ", left)
+	}
+	r, err := rio.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	want := []string{fmt.Sprintf("%x %x", entries-1, cqEntries-1)}
+	if got := rings(); !slices.Equal(got, want) {
+		t.Errorf("New(nil) has %q, not %q", got, want)
+	}
+	l, err := r.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	var got []string
+	err = l.Serve(ctx, &rio.Server{Open: func(*rio.Stream) rio.Handler {
+		got = rings()
+		end()
+		return nil
+	}})
+	for range (runtime.GOMAXPROCS(0) + 1) / 2 {
+		want = append(want, fmt.Sprintf("%x %x", loopEntries-1, loopCQEntries-1))
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("Serve has %q, not %q: %v", got, want, err)
 	}
 }

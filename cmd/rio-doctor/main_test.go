@@ -108,6 +108,7 @@ func TestAdviceFitsTheCause(t *testing.T) {
 		{"no io_uring", report{Seccomp: "none"}, syscall.ENOSYS, []string{"5.11", "CONFIG_IO_URING"}, []string{"docker"}},
 		{"hidden", report{Seccomp: "filter"}, syscall.ENOSYS, []string{"5.11", "--security-opt seccomp="}, nil},
 		{"memory", report{Memlock: "65536"}, syscall.ENOMEM, []string{"RLIMIT_MEMLOCK, 65536", "ulimit -l", "LimitMEMLOCK=", "--ulimit memlock="}, nil},
+		{"mappings", report{Memlock: "65536"}, os.NewSyscallError("mmap", syscall.ENOMEM), []string{"ulimit -v", "vm.max_map_count"}, []string{"MEMLOCK"}},
 		{"descriptors", report{Files: "12"}, syscall.EMFILE, []string{"RLIMIT_NOFILE, 12", "ulimit -n"}, nil},
 		{"too old", report{}, errors.ErrUnsupported, []string{"too old", "5.11"}, nil},
 		{"anything", report{}, syscall.EIO, []string{"strace"}, nil},
@@ -126,9 +127,36 @@ func TestAdviceFitsTheCause(t *testing.T) {
 	}
 }
 
+// Only EINVAL says that the kernel doesn't know a flag.
+func TestOnlyEINVALIsANo(t *testing.T) {
+	for _, c := range []struct {
+		err     error
+		have    bool
+		unknown string
+	}{
+		{nil, true, ""}, {syscall.EINVAL, false, ""}, {syscall.ENOMEM, false, syscall.ENOMEM.Error()},
+		{syscall.EMFILE, false, syscall.EMFILE.Error()}, {syscall.EPERM, false, syscall.EPERM.Error()},
+	} {
+		if have, unknown := answered(c.err); have != c.have || unknown != c.unknown {
+			t.Errorf("%v: %v, %q", c.err, have, unknown)
+		}
+	}
+}
+
+func TestWrongBackendIsNoFaultOfTheKernels(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("there is but one piece of advice here")
+	}
+	t.Setenv("RIO_BACKEND", "nonsense")
+	var out bytes.Buffer
+	if status := run([]string{t.TempDir()}, &out, &out); status != 1 || !strings.Contains(out.String(), "RIO_BACKEND to auto") {
+		t.Errorf("status %d\n%s", status, &out)
+	}
+}
+
 // What the library uses and the kernel lacks is told with what follows from it.
 func TestWhatIsMissingIsToldWithWhatFollows(t *testing.T) {
-	r := report{OS: "linux", Works: true, asked: true, probed: true, Disk: &disk{Error: "none"}}
+	r := report{OS: "linux", Works: true, Disk: &disk{Error: "none"}}
 	for _, s := range setups {
 		r.Setup = append(r.Setup, ability{Name: s.name, Use: s.use, Without: s.without})
 	}
@@ -142,11 +170,13 @@ func TestWhatIsMissingIsToldWithWhatFollows(t *testing.T) {
 	if strings.Contains(out.String(), "unknown") {
 		t.Error("what is missing is said to be unknown")
 	}
-	r.asked = false
+	for i := range r.Setup {
+		r.Setup[i].Unknown = "nobody says"
+	}
 	out.Reset()
 	r.print(&out)
-	if !strings.Contains(out.String(), "unknown") {
-		t.Error("what nobody answered is said to be missing")
+	if n := strings.Count(out.String(), "unknown: nobody says"); n != 1 || strings.Contains(out.String(), "without:") {
+		t.Errorf("what nobody answered is said to be missing, or the cause is told %d times", n)
 	}
 	for _, o := range uring.Operations {
 		if o.Use == "" {

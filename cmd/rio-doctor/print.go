@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -15,14 +16,17 @@ func (r *report) print(out io.Writer) {
 	defer w.Flush()
 	if r.Works {
 		fmt.Fprintf(w, "io_uring works here.\n")
+		if r.Advice != nil {
+			fmt.Fprintf(w, "But Listener.Serve %s\n", r.Loop)
+		}
 	} else {
 		fmt.Fprintf(w, "io_uring does not work here: %s\n", r.Cause)
-		for _, s := range r.Advice {
-			fmt.Fprintf(w, "  - %s\n", s)
-		}
-		if r.Backend == rio.Threads.String() {
-			fmt.Fprintln(w, "Until then rio.New(nil) runs on threads: the same API, by plain system calls.")
-		}
+	}
+	for _, s := range r.Advice {
+		fmt.Fprintf(w, "  - %s\n", s)
+	}
+	if !r.Works && r.Backend == rio.Threads.String() {
+		fmt.Fprintln(w, "Until then rio.New(nil) runs on threads: the same API, by plain system calls.")
 	}
 	fmt.Fprintln(w)
 	pair := func(name, value string) {
@@ -54,23 +58,26 @@ func (r *report) printLinux(w io.Writer, pair func(name, value string)) {
 		pair("Listener.Serve", r.Loop)
 	}
 	fmt.Fprintln(w)
-	section(w, "IORING_FEAT_*", r.Features, r.asked)
-	section(w, "IORING_SETUP_*", r.Setup, r.asked)
-	section(w, "IORING_OP_*", r.Opcodes, r.probed)
+	section(w, "IORING_FEAT_*", r.Features)
+	section(w, "IORING_SETUP_*", r.Setup)
+	section(w, "IORING_OP_*", r.Opcodes)
 	if r.Others > 0 {
 		fmt.Fprintf(w, "and %d other opcodes that this kernel knows and the library doesn't use\n\n", r.Others)
 	}
 }
 
 // section lists what the library uses, a line each, and then the rest in one.
-func section(w io.Writer, title string, abilities []ability, known bool) {
+func section(w io.Writer, title string, abilities []ability) {
 	fmt.Fprintln(w, title)
-	var rest []string
+	var rest, causes []string
 	for _, a := range abilities {
 		has := "yes"
 		switch {
-		case !known && !a.Have:
+		case a.Unknown != "":
 			has = unknown
+			if !slices.Contains(causes, a.Unknown) {
+				causes = append(causes, a.Unknown)
+			}
 		case !a.Have:
 			has = "no"
 		}
@@ -85,6 +92,9 @@ func section(w io.Writer, title string, abilities []ability, known bool) {
 			says += "; without: " + a.Without
 		}
 		fmt.Fprintf(w, "  %d\t%s\t%s\t%s\n", a.Number, a.Name, has, says)
+	}
+	for _, s := range causes {
+		fmt.Fprintf(w, "  unknown: %s\n", s)
 	}
 	if rest != nil {
 		fmt.Fprintf(w, "  not used: %s\n", strings.Join(rest, ", "))

@@ -2,9 +2,11 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"runtime"
 	"strconv"
-	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -38,8 +40,7 @@ type report struct {
 	Speed      []speed   `json:"speed,omitempty"`
 	Unmeasured string    `json:"unmeasured,omitempty"` // why not
 
-	exempt        bool // from the sysctl at 1
-	asked, probed bool // whether the kernel said what it can
+	exempt bool // from the sysctl at 1
 }
 
 // unknown is what could not be found out.
@@ -50,6 +51,7 @@ type ability struct {
 	Name    string `json:"name"`
 	Number  int    `json:"number"`
 	Have    bool   `json:"have"`
+	Unknown string `json:"unknown,omitempty"` // why that isn't known
 	Use     string `json:"use,omitempty"`     // what the library does with it
 	Without string `json:"without,omitempty"` // and what if it isn't there
 }
@@ -61,10 +63,9 @@ func examine(path string) *report {
 	err := r.rings()
 	r.Works = err == nil
 	if err != nil {
-		r.Cause = strings.TrimPrefix(err.Error(), "rio: ")
+		r.Cause = why(err)
 		r.Advice = r.advise(err)
 	}
-	r.backend()
 	r.Disk = examineDisk(path)
 	r.measure()
 	return r
@@ -94,57 +95,113 @@ func amount(n uint64, limited bool, err error) string {
 	return strconv.FormatUint(n, 10)
 }
 
-// rings opens one as New does and one as Serve does, and asks the kernel what it has. It returns why New fails, with
-// io_uring.
+// What the library itself asks for: smaller rings can be had where these can't.
+const (
+	entries, cqEntries         = 256, 512   // New(nil)
+	loopEntries, loopCQEntries = 1024, 4096 // Serve, for each loop
+	loopBuffers, loopBuffer    = 512, 4096
+)
+
+// rings opens one as New does and New's own, those of Serve beside it, and asks the kernel what it has. It returns why New
+// has no io_uring.
 func (r *report) rings() error {
-	k, err := uring.Open(uring.Config{Entries: 8, Files: 8, Wait: time.Millisecond})
+	k, err := uring.Open(uring.Config{Entries: entries, CQEntries: cqEntries, Files: cqEntries, Wait: time.Millisecond})
 	if err == nil {
 		r.Restricted = k.Restricted
 		k.Close()
 	}
-	r.abilities()
-	if err == nil {
-		r.loop()
+	if e := r.backend(err == nil); err == nil {
+		err = e
 	}
+	r.abilities()
 	return err
 }
 
-// loop opens what a loop of Listener.Serve has.
-func (r *report) loop() {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	l, err := uring.OpenLoop(8, 64, time.Millisecond, false, false, nil)
-	if err != nil {
-		r.Loop = "can't be: " + err.Error()
-		return
-	}
-	defer l.Close()
-	switch {
-	case l.Flags&uring.SetupDeferTaskrun != 0:
-		r.Loop = "completions stay on their thread"
-	case l.Flags&uring.SetupCoopTaskrun != 0:
-		r.Loop = "completions wait for their thread"
-	default:
-		r.Loop = "completions interrupt their thread"
-	}
-	if b, err := l.Buffers(0, 8, 4096); err == nil {
-		b.Close(l)
-		r.Loop += ", an idle connection has no buffer"
-	} else {
-		r.Loop += ", each connection has a buffer"
-	}
-}
-
-// backend is what New(nil) chooses.
-func (r *report) backend() {
+// backend is what New(nil) chooses. It returns why that isn't io_uring, though nobody has asked for threads. With serve,
+// Serve's rings are tried while New's is there.
+func (r *report) backend(serve bool) error {
 	ring, err := rio.New(nil)
 	if err != nil {
 		r.Backend, r.Because = "none", err.Error()
-		return
+		return err
 	}
 	defer ring.Close()
 	b, because := ring.Backend()
 	r.Backend, r.Because = b.String(), because
+	if b != rio.IOUring && os.Getenv("RIO_BACKEND") != rio.Threads.String() {
+		return errors.New(because)
+	}
+	if serve {
+		r.loops()
+	}
+	return nil
+}
+
+// loops opens what the loops of Listener.Serve have, all at once.
+func (r *report) loops() {
+	type answer struct {
+		says string
+		err  error
+	}
+	n := (runtime.GOMAXPROCS(0) + 1) / 2
+	answers, seen := make(chan answer), make(chan struct{})
+	var over sync.WaitGroup
+	for range n {
+		over.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			says, end, err := loop()
+			answers <- answer{says, err}
+			<-seen
+			end()
+		})
+	}
+	for range n {
+		a := <-answers
+		if a.err != nil {
+			a.says = fmt.Sprintf("can't be, as it wants rings of its own (%d, of %d entries): %s", n, loopEntries, why(a.err))
+			r.Advice = r.advise(a.err)
+		}
+		if a.err != nil || r.Loop == "" {
+			r.Loop = a.says
+		}
+	}
+	close(seen)
+	over.Wait()
+}
+
+// loop opens what one has. Memory that the rings before have given back may be counted for a while yet.
+func loop() (says string, end func(), err error) {
+	w, err := uring.NewWaker(false)
+	if err != nil {
+		return "", func() {}, err
+	}
+	var l *uring.Loop
+	for wait := time.Millisecond; ; wait *= 2 {
+		l, err = uring.OpenLoop(loopEntries, loopCQEntries, time.Millisecond, false, false, nil)
+		if !errors.Is(err, syscall.ENOMEM) || wait > 100*time.Millisecond {
+			break
+		}
+		time.Sleep(wait)
+	}
+	if err != nil {
+		return "", w.Close, err
+	}
+	switch {
+	case l.Flags&uring.SetupDeferTaskrun != 0:
+		says = "completions stay on their thread"
+	case l.Flags&uring.SetupCoopTaskrun != 0:
+		says = "completions wait for their thread"
+	default:
+		says = "completions interrupt their thread"
+	}
+	if b, err := l.Buffers(0, loopBuffers, loopBuffer); err == nil {
+		b.Close(l)
+		says += ", an idle connection has no buffer"
+	} else {
+		says += ", each connection has a buffer"
+	}
+	return says, func() { l.Close(); w.Close() }, nil
 }
 
 // forbidden reports whether err says that somebody doesn't want there to be rings.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"structs"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -49,9 +50,14 @@ func TrySetup(flags uint32) (features uint32, err error) {
 }
 
 func trySetup(flags uint32) (fd int, features uint32, errno syscall.Errno) {
-	p := params{flags: flags}
-	n, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&p)), 0)
-	return int(n), p.features, errno
+	for wait := time.Millisecond; ; wait *= 2 {
+		p := params{flags: flags}
+		n, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&p)), 0)
+		if errno != unix.ENOMEM || wait > 100*time.Millisecond {
+			return int(n), p.features, errno
+		}
+		time.Sleep(wait) // see Ring.setup
+	}
 }
 
 // Supported is which opcodes this kernel knows (IORING_REGISTER_PROBE).
