@@ -19,7 +19,12 @@ import (
 	"os"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	if os.Getenv(childVariable) != "" {
+		os.Exit(child(os.Stdout))
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // run returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {

@@ -27,7 +27,8 @@ import (
 )
 
 // forbid is the environment variable that makes this test binary the doctor itself, under a seccomp filter: the number of a
-// system call, and the errno that it has from then on; with a number behind, only where the first argument is that.
+// system call, and the errno that it has from then on; with a number behind, only where the first argument is that. Kill or
+// killthread in its place end whoever makes the call.
 const forbid = "RIO_DOCTOR_FORBID"
 
 // procless takes /proc from the process before it becomes what the other variables say.
@@ -37,7 +38,9 @@ const procless = "RIO_DOCTOR_PROCLESS"
 const plainly = "RIO_DOCTOR_PLAINLY"
 
 func TestMain(m *testing.M) {
-	os.Unsetenv("RIO_BACKEND")
+	if os.Getenv(forbid) == "" {
+		os.Unsetenv("RIO_BACKEND")
+	}
 	if os.Getenv(procless) != "" {
 		loseProc()
 	}
@@ -45,9 +48,14 @@ func TestMain(m *testing.M) {
 		var nr, errno, first uint32
 		n, _ := fmt.Sscan(v, &nr, &errno, &first)
 		err := error(nil)
-		if n == 3 {
+		switch {
+		case strings.HasSuffix(v, " kill"):
+			err = seccomptest.Kill(nr)
+		case strings.HasSuffix(v, " killthread"):
+			err = seccomptest.KillThread(nr)
+		case n == 3:
 			err = seccomptest.ForbidWith(nr, 0, first, syscall.Errno(errno))
-		} else {
+		default:
 			err = seccomptest.Forbid(nr, syscall.Errno(errno))
 		}
 		if err != nil {
@@ -55,14 +63,14 @@ func TestMain(m *testing.M) {
 		}
 		main()
 	}
-	if os.Getenv(plainly) != "" {
+	if os.Getenv(plainly) != "" || os.Getenv(childVariable) != "" {
 		main()
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
 
-// loseProc goes on, from the beginning, where /proc is an empty directory. It exits with status 3 if it may not.
+// loseProc goes on, from the beginning, where /proc and /dev are empty directories. It exits with status 3 if it may not.
 func loseProc() {
 	runtime.LockOSThread()
 	self, err := os.Executable()
@@ -72,8 +80,10 @@ func loseProc() {
 	if err == nil {
 		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
 	}
-	if err == nil {
-		err = unix.Mount("none", "/proc", "tmpfs", 0, "")
+	for _, dir := range []string{"/proc", "/dev"} {
+		if err == nil {
+			err = unix.Mount("none", dir, "tmpfs", 0, "")
+		}
 	}
 	if err == nil {
 		os.Unsetenv(procless)
@@ -244,7 +254,7 @@ func TestDoctorWithoutProcDoesNotGuess(t *testing.T) {
 	if uring.Race {
 		t.Skip("the race detector wants /proc")
 	}
-	for _, filter := range []string{fmt.Sprintf("425 %d", syscall.EPERM), ""} {
+	for _, filter := range []string{fmt.Sprintf("425 %d", syscall.EPERM), "", "425 kill"} {
 		cmd := exec.Command(os.Args[0], t.TempDir())
 		cmd.Env = append(os.Environ(), procless+"=1", plainly+"=1", forbid+"="+filter)
 		b, err := cmd.Output()
@@ -255,7 +265,11 @@ func TestDoctorWithoutProcDoesNotGuess(t *testing.T) {
 		page := string(b)
 		first, _, _ := strings.Cut(page, "\n")
 		says, not := []string{"io_uring works here.", "unknown: there is no /proc"}, []string{"before Linux 6.6"}
-		if filter != "" {
+		switch filter {
+		case "":
+		case "425 kill":
+			says[0] = "a seccomp filter kills whoever calls io_uring_setup"
+		default:
 			says = []string{"does not work here", "unknown: there is no /proc", "seccomp filter may forbid it", "kernel.io_uring_disabled may forbid it"}
 			not = append(not, "Neither", "a seccomp filter forbids", "A seccomp filter forbids")
 			if !strings.Contains(first, "seccomp or the sysctl kernel.io_uring_disabled") {
@@ -281,7 +295,9 @@ func TestDoctorWithoutProcDoesNotGuess(t *testing.T) {
 // underFilter runs the doctor in a process of its own, with what forbid says.
 func underFilter(t *testing.T, filter string, env ...string) (page string, status int) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], t.TempDir())
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // killed threads leave a process that hangs
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], t.TempDir())
 	cmd.Env = append(append(os.Environ(), forbid+"="+filter), env...)
 	b, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
@@ -393,5 +409,38 @@ func TestSizesAreTheLibrarys(t *testing.T) {
 	slices.Sort(want)
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("Serve has %q, not %q: %v", got, want, err)
+	}
+}
+
+// The filter doesn't refuse the call, but ends who makes it: the doctor lives, and says so.
+func TestDoctorSurvivesTheFilterThatKills(t *testing.T) {
+	requireRing(t)
+	for _, c := range []struct{ call, filter string }{
+		{"io_uring_setup", "425 kill"}, {"io_uring_setup", "425 killthread"},
+		{"io_uring_enter", "426 kill"}, {"io_uring_register", "427 kill"}, {"io_uring_register", "427 killthread"},
+	} {
+		t.Run(c.filter, func(t *testing.T) {
+			page, status := underFilter(t, c.filter)
+			if first, _, _ := strings.Cut(page, "\n"); status != 1 || first != "io_uring does not work here: a seccomp filter kills whoever calls "+c.call {
+				t.Errorf("status %d, %q", status, first)
+			}
+			for _, s := range []string{"SystemCallErrorNumber=EPERM", "RIO_BACKEND=threads", "SystemCallFilter=", "none: it would be killed", "not measured: "} {
+				if !strings.Contains(page, s) {
+					t.Errorf("it doesn't say %q", s)
+				}
+			}
+			for _, s := range []string{" yes  ", "runs on threads: the same API"} {
+				if strings.Contains(page, s) {
+					t.Errorf("it says %q", s)
+				}
+			}
+			if t.Failed() {
+				t.Log(page)
+			}
+		})
+	}
+	page, status := underFilter(t, "425 kill", "RIO_BACKEND=threads")
+	if !regexp.MustCompile(`rio\.New\(nil\) +threads: `).MatchString(page) || status != 1 {
+		t.Errorf("with RIO_BACKEND=threads: status %d\n%s", status, page)
 	}
 }

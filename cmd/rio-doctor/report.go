@@ -60,11 +60,13 @@ type ability struct {
 func examine(path string) *report {
 	r := &report{OS: runtime.GOOS}
 	r.limits()
-	err := r.rings()
-	r.Works = err == nil
-	if err != nil {
+	if call := r.killer(); call != "" {
+		r.killed(call)
+	} else if err := r.rings(); err != nil {
 		r.Cause = why(err)
 		r.Advice = r.advise(err)
+	} else {
+		r.Works = true
 	}
 	r.Disk = examineDisk(path)
 	r.measure()
