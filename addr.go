@@ -108,6 +108,8 @@ func (c *Conn) netError(op string, err error) *net.OpError {
 	e := &net.OpError{Op: op, Net: c.network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: plainError(err)}
 	if e.Net == "" && e.Addr != nil {
 		e.Net = e.Addr.Network()
+	} else if e.Net == "" && e.Source != nil {
+		e.Net = e.Source.Network() // it has no peer
 	}
 	return e
 }

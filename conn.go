@@ -21,7 +21,6 @@ type Conn struct {
 	handle
 	rd, wr        half
 	sotype        int    // SOCK_*
-	streaming     bool   // the last Read has filled its buffer; under rd.turn
 	foreign       bool   // accepted by somebody else's listener
 	network       string // as Dial or Listen was told; "": as the address says
 	id            uint64
@@ -65,7 +64,8 @@ func (r *Ring) Dial(ctx context.Context, network, address string) (*Conn, error)
 }
 
 // NewConn takes f, a connected socket, over: from here on only the Conn is used, and closed. Closing f afterwards is
-// harmless. The socket becomes O_NONBLOCK, for whoever shares it too, as it does by net.FileConn.
+// harmless. The socket becomes O_NONBLOCK, for whoever shares it too, as it does by net.FileConn. A Conn has no ReadFrom or WriteTo for
+// addresses: of a datagram socket that is not connected nobody hears who has sent something, so servers of UDP are package net's.
 func (r *Ring) NewConn(f *os.File) (*Conn, error) {
 	if err := r.usable("NewConn"); err != nil {
 		return nil, err
@@ -76,6 +76,10 @@ func (r *Ring) NewConn(f *os.File) (*Conn, error) {
 	fd, err := dup("NewConn", f)
 	if err != nil {
 		return nil, err
+	}
+	if uring.Listens(fd) {
+		uring.CloseFD(fd)
+		return nil, invalid("NewConn", "the socket listens; Ring.Accept takes one that does")
 	}
 	c, err := r.newConn(fd)
 	if err != nil {
@@ -93,7 +97,7 @@ func (r *Ring) newConn(fd int) (*Conn, error) {
 	sotype, err := uring.SocketType(fd)
 	if err != nil {
 		uring.CloseFD(fd)
-		return nil, fmt.Errorf("rio: not a socket to make a Conn of: %w", err)
+		return nil, fmt.Errorf("rio: NewConn: not a socket to make a Conn of: %w", err)
 	}
 	c := &Conn{sotype: sotype}
 	c.own(r, fd)
@@ -118,8 +122,6 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	case ok:
 	case c.r.byPoller():
 		n, err = c.rd.poll(&c.handle, p)
-	case c.streaming:
-		n, err = c.rd.instant(&c.handle, kindRecv, p, uring.RecvNow)
 	}
 	if err == syscall.EAGAIN {
 		var o *op
@@ -130,7 +132,6 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	if err != nil {
 		return 0, c.opError("read", err)
 	}
-	c.streaming = n == len(p) // so there may be more
 	if n == 0 && (c.sotype == uring.SockStream || c.sotype == uring.SockSeqpacket) {
 		return 0, io.EOF
 	}
@@ -147,7 +148,7 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 	for {
 		m, err := 0, error(syscall.EAGAIN)
 		if n < len(p) {
-			m, err = c.wr.instant(&c.handle, kindSend, p[n:], uring.SendNow)
+			m, err = c.wr.sendNow(&c.handle, p[n:])
 		}
 		if err == syscall.EAGAIN {
 			var o *op

@@ -385,3 +385,41 @@ func TestNothingLeadsToItself(t *testing.T) {
 	runtime.KeepAlive(bufs)
 	f.Close()
 }
+
+// NewConn says what it doesn't take, and errors of a Conn without a peer have a network.
+func TestConnsOfOddSockets(t *testing.T) {
+	r := newRing(t, nil)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := r.NewConn(f); !errors.Is(err, os.ErrInvalid) || !strings.Contains(err.Error(), "NewConn: the socket listens") {
+		t.Error("a listening socket:", err)
+	}
+	if _, err := r.NewConn(tempFile(t, "")); err == nil || !strings.Contains(err.Error(), "NewConn") {
+		t.Error("a file:", err)
+	}
+	u, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	if f, err = u.(*net.UDPConn).File(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := r.NewConn(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, err = c.Write([]byte("to whom?"))
+	if e := (*net.OpError)(nil); !errors.As(err, &e) || e.Net != "udp" || e.Op != "write" || !errors.Is(err, syscall.EDESTADDRREQ) {
+		t.Errorf("%v", err)
+	}
+}

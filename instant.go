@@ -17,26 +17,29 @@ import (
 //
 // A send of a few bytes hardly ever waits. With several Ps it is the cheaper way, because completions cross threads, and a
 // Conn tries without waiting first (MSG_DONTWAIT). With one P, or while a leader is about to submit for everybody, the ring
-// is cheaper: one enter for all that have something to send. Under the race detector everything goes through the ring, whose
-// witnesses know what to tell it; and with a Profile, which wants to see it.
+// is cheaper: one enter for all that have something to send. A Profile wants to see it there.
 
-// instant does on h what of p can be done at once; EAGAIN says that the ring has to.
-func (d *half) instant(h *handle, k kind, p []byte, do func(fd int, p []byte) (int, syscall.Errno)) (int, error) {
-	if uring.Race || h.r.profile != nil || h.r.procs.Load() == 1 || h.r.yielding.Load() || h.r.closing.Load() || !h.get() {
+// sendNow sends what of p can be sent at once; EAGAIN says that the ring has to.
+func (d *half) sendNow(h *handle, p []byte) (int, error) {
+	if h.r.profile != nil || h.r.procs.Load() == 1 || h.r.yielding.Load() || h.r.closing.Load() || !h.get() {
 		return 0, syscall.EAGAIN // begin says what is wrong
 	}
 	defer h.put()
 	if d.expired() {
 		return 0, os.ErrDeadlineExceeded
 	}
-	n, errno := do(h.fd, p)
+	if uring.Race {
+		uring.RaceAccess(p, false)
+		uring.RacePublish()
+	}
+	n, errno := uring.SendNow(h.fd, p)
 	switch errno {
 	case 0:
 		return n, nil
 	case syscall.EINTR, syscall.EAGAIN, syscall.EBADF: // the last one from what is not a descriptor of this kernel
 		return 0, syscall.EAGAIN
 	}
-	return 0, os.NewSyscallError(kinds[k].name, errno)
+	return 0, os.NewSyscallError(kinds[kindSend].name, errno)
 }
 
 const (

@@ -57,7 +57,9 @@ type Ender interface {
 }
 
 // Serve accepts connections, and runs them as s says, until ctx ends, which is no error, or l or its Ring is closed, or
-// the kernel can't go on. Then all Streams are closed: what the sockets take at once of what was written is still sent.
+// the kernel can't go on. Then all Streams are closed: what the sockets take at once of what was written is still sent, and no more, of
+// those too that Stream.Close was called for. To drain: have Open return nil for new ones, Close each Stream, wait for their Handlers'
+// last calls, and end ctx then.
 // When Serve returns, every Handler has had its last call.
 //
 // While it runs, l belongs to it: connections that somebody else accepts are lost to s.

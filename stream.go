@@ -96,12 +96,14 @@ func (c *Stream) Flush(ctx context.Context) error {
 // lost is an error if c ended with something unsent. Under mu.
 func (c *Stream) lost() error {
 	if c.unsent > 0 && c.asked&isFinished != 0 {
-		return c.writeError()
+		err := c.writeError()
+		err.Op = "flush"
+		return err
 	}
 	return nil
 }
 
-func (c *Stream) writeError() error {
+func (c *Stream) writeError() *net.OpError {
 	return &net.OpError{Op: "write", Net: c.loop.v.l.addr.Network(), Addr: c.peer, Err: errConnClosed}
 }
 

@@ -81,7 +81,7 @@ func (r *Ring) takeConn(f *os.File) (*Conn, error) {
 	}
 	nc, err := net.FileConn(f)
 	if err != nil {
-		return nil, fmt.Errorf("rio: not a socket to make a Conn of: %w", err)
+		return nil, fmt.Errorf("rio: NewConn: not a socket to make a Conn of: %w", err)
 	}
 	c, err := r.portConn(nc)
 	if err == nil {

@@ -188,6 +188,12 @@ func socketType(fd int) (int, error) {
 	return t, os.NewSyscallError("getsockopt", err)
 }
 
+// Listens reports whether the socket fd is one that accepts connections.
+func Listens(fd int) bool {
+	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	return err == nil && n != 0
+}
+
 // TuneTCP does what package net does for each TCP connection: no delay, keep-alives after 15 seconds of silence, nine of them.
 func TuneTCP(fd int) {
 	const idle = int(15 * time.Second / time.Second)
