@@ -48,7 +48,7 @@ func (t *tickets) draw(least, most uint32) uint32 {
 }
 
 // handful is how many tickets a lane takes at a time.
-const handful = 16
+var handful uint32 = 16
 
 // ticket takes one of those at hand, if there is one; otherwise stock may find one. Whoever is in line has recalled them all, and
 // stock takes no more then. It is short enough to become part of its caller. Under sq.mu.

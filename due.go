@@ -42,12 +42,15 @@ func (l *lane) feed(o *op) int {
 // read: a call among so many costs next to nothing, and more than that leave the processor's cache before the kernel sees them.
 const plenty = 1024
 
-// many reports whether to do so now: not for a few that are left over. Under sq.mu.
+// plentyLeft is how many must be queued for that, lest it is done for a few that are left over.
+var plentyLeft uint32 = plenty / 2
+
+// many reports whether to do so now. Under sq.mu.
 func (l *lane) many() bool {
 	claimed := l.k.SQ.Claimed()
 	if claimed%plenty != 0 {
 		return false
 	}
 	l.stayNear(claimed)
-	return claimed-l.flushed.Load() >= plenty/2
+	return claimed-l.flushed.Load() >= plentyLeft
 }

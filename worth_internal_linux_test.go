@@ -2,6 +2,7 @@ package rio
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
@@ -90,6 +91,23 @@ func BenchmarkWorthBeingEager(b *testing.B) {
 	}
 }
 
+// Who starts thousands of operations submits them by and by: rounds of 4096 NOPs.
+func BenchmarkWorthPlenty(b *testing.B) {
+	for _, with := range []string{"with", "without"} {
+		b.Run(with, func(b *testing.B) {
+			if with == "without" {
+				setFor(b, &plentyLeft, math.MaxUint32)
+			}
+			r, err := New(&Config{Depth: 8 * plenty})
+			if err != nil {
+				b.Skip(err)
+			}
+			defer r.Close()
+			nops(b, r, 1, 4*plenty, waited)
+		})
+	}
+}
+
 // Who waits for a large write stays in the kernel for as long as that takes: a goroutine that has one of 8 MiB in flight, or eight of
 // 1 MiB, and eight goroutines.
 func BenchmarkWorthStayingLong(b *testing.B) {
@@ -158,6 +176,24 @@ func BenchmarkWorthWakingWidely(b *testing.B) {
 				}
 			})
 		})
+	}
+}
+
+// A lane takes tickets by the handful, for all Ps share them: rounds of NOPs, on a lane for each P.
+func BenchmarkWorthHandfuls(b *testing.B) {
+	for _, c := range []struct{ goroutines, each int }{{1, 64}, {2, 64}, {64, 1}} {
+		for _, with := range []string{"with", "without"} {
+			b.Run(fmt.Sprintf("%s/%dx%d", with, c.goroutines, c.each), func(b *testing.B) {
+				if with == "without" {
+					setFor(b, &handful, 1)
+				}
+				r := ringFor(b)
+				if c.goroutines > 1 {
+					r.widen(1)
+				}
+				nops(b, r, c.goroutines, c.each, waited)
+			})
+		}
 	}
 }
 
