@@ -51,7 +51,6 @@ const (
 	loopHeld      = 100 * time.Microsecond
 	loopIdle      = time.Millisecond
 	loopHeldSends = 64  // more at once take too long to keep a P for
-	loopOthers    = 64  // rounds
 	loopBuffers   = 512 // of loopBuffer bytes: what a round can receive at most
 	loopBuffer    = 4 << 10
 	bufferGroup   = 0
@@ -59,6 +58,12 @@ const (
 
 // openLoop is another one in tests.
 var openLoop = uring.OpenLoop
+
+// Variables for the benchmarks that show what they are worth.
+var (
+	loopOthers        = 64 // rounds
+	loopBusy   uint32 = 2  // messages at a time: with fewer a loop sleeps at once
+)
 
 // plainLoops has loops do without whatever Linux 5.11 does not have, for tests.
 var plainLoops atomic.Bool

@@ -26,7 +26,7 @@ func (l *loop) enter(wait uint32) syscall.Errno {
 		return l.k.Enter(0)
 	case wait == 0:
 		return l.k.EnterHeld(0)
-	case l.heard <= 1:
+	case l.heard < loopBusy:
 		return l.sleep(wait)
 	}
 	if errno := l.k.EnterHeld(wait + l.sends); errno != 0 && errno != uring.ETIME || l.k.CQ.Ready() > 0 {
