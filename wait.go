@@ -39,13 +39,13 @@ func (l *lane) help(o *op, gen uint64) {
 	l.gather(o, gen)
 }
 
+// gathers is how often at most gather lets others run.
+var gathers = 3
+
 // gather is help after the flush.
 func (l *lane) gather(o *op, gen uint64) {
 	l.reap()
-	for range 3 {
-		if o.over(gen) || l.submitting() <= 0 {
-			return
-		}
+	for n := 0; !o.over(gen) && l.submitting() > 0 && n < gathers; n++ {
 		l.scheduler.yield(l, nil, 0) // what somebody is submitting just now may end there and then
 		l.reap()
 	}
