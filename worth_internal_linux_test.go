@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -253,6 +254,35 @@ func BenchmarkWorthUsualSQEs(b *testing.B) {
 					o.fillSQE(&s, o.data)
 				}
 			}
+		})
+	}
+}
+
+// Each P counts the reads that end at once for itself: two goroutines' cached reads.
+func BenchmarkWorthStripes(b *testing.B) {
+	const blocks = 256
+	name := fileOf(b, blocks)
+	for _, with := range []string{"with", "without"} {
+		b.Run(with, func(b *testing.B) {
+			r := ringFor(b)
+			if with == "without" {
+				r.atOnce.local.New = func() any { return new(results) }
+			}
+			var files [2]*File // each has a count, too
+			for g := range files {
+				f, err := r.OpenFile(name, os.O_RDONLY, 0)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer f.Close()
+				files[g] = f
+			}
+			var bufs [2][4096]byte
+			worth(b, r, 2, func(g int) {
+				if n, err := r.ReadAt(files[g], bufs[g][:512], rand.Int64N(blocks)*4096).Wait(); n != 512 {
+					b.Error(n, err)
+				}
+			})
 		})
 	}
 }
