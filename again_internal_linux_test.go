@@ -103,7 +103,7 @@ func nap(t *testing.T, r *Ring, o *op, c Completion[int], what string, res int32
 		t.Errorf("%s: it is believed, or tried again at once", what)
 	}
 	r.follow()
-	if _, err := c.Wait(); !errors.Is(err, syscall.EBADF) {
+	if _, err := c.Wait(); !errors.Is(err, syscall.EBADF) && kernelOfTests.Make == nil {
 		t.Errorf("%s: %v", what, err)
 	}
 }
@@ -230,6 +230,9 @@ func TestSendsThatWaitTakeNoWorker(t *testing.T) {
 // What is begun again, on a descriptor that isn't the ring's, has its place in the order already.
 func TestDrainBeginsBehindWhatHasBegunAgain(t *testing.T) {
 	r := openRing(t, nil)
+	if !r.linux || kernelOfTests.Make != nil {
+		t.Skip("on this kernel it waits by itself")
+	}
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -599,8 +599,8 @@ func TestResultsOfCachedReadsAreTakenOnce(t *testing.T) {
 // Lanes that can't be opened are not tried again: the sweeper waits for the kernel's memory meanwhile, and others for the sweeper.
 func TestSideLanesThatCantBeOpenedAreTriedOnce(t *testing.T) {
 	r := openRing(t, nil)
-	if r.side.most == 0 || r.side.open.Load() != nil {
-		t.Skip("this ring has none")
+	if r.side.most == 0 || r.side.open.Load() != nil || kernelOfTests.Make != nil {
+		t.Skip("this ring has none, or as many as it likes")
 	}
 	r.side.config.Entries = 1 << 20 // EINVAL
 	r.widen(1)

@@ -29,9 +29,9 @@ var onThreads = os.Getenv("RIO_BACKEND") == "threads" || runtime.GOOS != "linux"
 // notPortable are those of the rest that need what only Linux's descriptors have.
 var notPortable = []leftOut{
 	{"cached reads, O_DIRECT, fallocate are Linux's", `TestCachedReadsNeedNoEnter|TestFilesReadWhatIsCached|TestBurstsOfCachedReadsGoTogether|TestBurstsOfOneFileAreNotAnothers|TestAlignmentIsWhatDirectIONeeds|` +
-		`TestUnalignedDirectIOSaysWhatIsWrong|TestFallocateAllocatesAndPunchesHoles|TestBadNumbersAreErrors|TestOneChainTakesEveryOperationOnFiles|TestChainHasEveryOperation|` +
+		`TestUnalignedDirectIOSaysWhatIsWrong|TestReadsOfNothingDontWait|TestWriteToAnEventfdWakesWhoReadsIt|TestCloseEndsAReadOfTracefs|TestFallocateAllocatesAndPunchesHoles|TestBadNumbersAreErrors|TestOneChainTakesEveryOperationOnFiles|TestChainHasEveryOperation|` +
 		`TestProfileCountsEveryKind|TestFileOperationsOutliveTheThreadThatSubmittedThem|TestForeignSyncAndFallocateReachTheFileTheyWereGiven`},
-	{"what says it is a listener is taken for one", `TestAcceptOnWhatDoesNotListenIsAnError`},
+	{"what says it is a listener is taken for one, and what listens for a connection", `TestAcceptOnWhatDoesNotListenIsAnError|TestConnsOfOddSockets`},
 	{"packages os and net have no MSG_NOSIGNAL", `TestSendToNobodyIsEPIPEAndNoSignal`},
 	{"packages os and net allocate, and wait on a goroutine each", `Test.*DoNotAllocate|Test.*DoesNotAllocate|TestPendingCallsHaveNoGoroutines|` +
 		`TestServeKeepsManyConnectionsApart`},
@@ -45,6 +45,7 @@ var notPortable = []leftOut{
 	{"the errno isn't Linux's", `TestPipesIgnoreTheOffset`},
 	{"it reads by the descriptor", `TestCloseWaitsForReadsOfRemoteFiles`},
 	{"package net remembers the first peer", `TestTheAddressOfASecondPeer`},
+	{"a File leads to what has it closed", `TestNothingLeadsToItself`},
 	{"Listen duplicates nothing", `TestListenThatFailsLeavesNoPath`},
 }
 
