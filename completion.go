@@ -71,7 +71,7 @@ func (c Completion[T]) Wait() (v T, err error) {
 	if !ok && !o.over(gen) && !o.lane.shared() {
 		o.lane.mindOthers()
 		o.lane.flush() // not in help: see uring.Ring.Enter
-		o.lane.gather(o, gen)
+		o.lane.reap()
 		res, ok = o.snatch(gen)
 		helped = true
 	}

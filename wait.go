@@ -36,19 +36,7 @@ func (l *lane) help(o *op, gen uint64) {
 	}
 	l.mindOthers()
 	l.flush()
-	l.gather(o, gen)
-}
-
-// gathers is how often at most gather lets others run.
-var gathers = 3
-
-// gather is help after the flush.
-func (l *lane) gather(o *op, gen uint64) {
 	l.reap()
-	for n := 0; !o.over(gen) && l.submitting() > 0 && n < gathers; n++ {
-		l.scheduler.yield(l, nil, 0) // what somebody is submitting just now may end there and then
-		l.reap()
-	}
 }
 
 // submitting is how many are about to submit, or at it.

@@ -159,22 +159,6 @@ func BenchmarkWorthReadingByPoller(b *testing.B) {
 	}
 }
 
-// Who has submitted lets others run who are at it, for what they submit may end there and then: rounds of NOPs on one lane.
-func BenchmarkWorthGathering(b *testing.B) {
-	for _, c := range []struct{ goroutines, each int }{{2, 64}, {2, 1}, {64, 1}} {
-		for _, with := range []string{"with", "without"} {
-			b.Run(fmt.Sprintf("%s/%dx%d", with, c.goroutines, c.each), func(b *testing.B) {
-				if with == "without" {
-					setFor(b, &gathers, 0)
-				}
-				r := ringFor(b)
-				r.side.most = 0
-				nops(b, r, c.goroutines, c.each, waited)
-			})
-		}
-	}
-}
-
 // Waiters that compute for longer than it takes to wake one are woken all at once: 64 goroutines that wait for each other,
 // and compute for 20 us in between.
 func BenchmarkWorthWakingWidely(b *testing.B) {
