@@ -97,7 +97,6 @@ func (l *loop) advance(c *Stream) bool {
 			flags |= uring.DontWait
 		}
 		l.request().Fill(uring.OpSend, 0, c.fd, 0, addr, uint32(n), flags, doesSend<<doesShift|c.id)
-		l.sends++
 		c.has |= isSending
 	case c.has&(isSending|isSendCancelled) == isSending && (over || c.has&isLast != 0):
 		l.cancel(doesSend<<doesShift | c.id)

@@ -25,8 +25,6 @@ type loop struct {
 	todo  []*Stream // to be advanced
 	spare chunks
 
-	sends    uint32 // written in this round
-	heard    uint32 // CQEs of recvs in the last one
 	breaks   breaks
 	others   int // for so many rounds, other goroutines are likely to have something for it
 	inFlight int // requests whose last CQE is to come
@@ -48,9 +46,7 @@ type loop struct {
 const (
 	loopEntries   = 1024 // SQEs: a round submits them in several enters if it needs more
 	loopCQEntries = 4096
-	loopHeld      = 100 * time.Microsecond
 	loopIdle      = time.Millisecond
-	loopHeldSends = 64  // more at once take too long to keep a P for
 	loopBuffers   = 512 // of loopBuffer bytes: what a round can receive at most
 	loopBuffer    = 4 << 10
 	bufferGroup   = 0
@@ -59,11 +55,8 @@ const (
 // openLoop is another one in tests.
 var openLoop = uring.OpenLoop
 
-// Variables for the benchmarks that show what they are worth.
-var (
-	loopOthers        = 64 // rounds
-	loopBusy   uint32 = 2  // messages at a time: with fewer a loop sleeps at once
-)
+// loopOthers is for how many rounds; a variable for the benchmark that shows what it is worth.
+var loopOthers = 64
 
 // plainLoops has loops do without whatever Linux 5.11 does not have, for tests.
 var plainLoops atomic.Bool
@@ -97,7 +90,7 @@ func (l *loop) open() (err error) {
 	if l.waker, err = uring.NewWaker(on != nil); err != nil {
 		return err
 	}
-	if l.k, err = openLoop(loopEntries, loopCQEntries, loopHeld, plain, l.v.l.r.side.config.Free, on); err != nil {
+	if l.k, err = openLoop(loopEntries, loopCQEntries, plain, l.v.l.r.side.config.Free, on); err != nil {
 		return err
 	}
 	if !plain {
@@ -144,7 +137,7 @@ func (l *loop) rounds() error {
 			return nil
 		}
 		switch errno := l.enter(wait); errno {
-		case 0, syscall.EINTR, syscall.EAGAIN, syscall.EBUSY, uring.ETIME:
+		case 0, syscall.EINTR, syscall.EAGAIN, syscall.EBUSY:
 			// Signals; or the kernel wants its CQEs read, or memory, before it takes more.
 		default:
 			return os.NewSyscallError("io_uring_enter", errno)
@@ -156,7 +149,6 @@ func (l *loop) rounds() error {
 
 // awake is called behind each enter: what is left for the loop from here on needs no wake-up.
 func (l *loop) awake() {
-	l.sends = 0
 	l.mu.Lock()
 	l.asleep = false
 	l.mu.Unlock()

@@ -11,47 +11,20 @@ import (
 
 // The parts of a loop's round: settle, enter, reap.
 
-// enter submits what was written, and waits for so many CQEs.
-//
-// A busy loop keeps its P while it waits: the next connection is heard from soon. If none is, whoever else wants to run
-// does, and only then it sleeps. Others also run in its breaks (scheduler.go). What is sent completes inside the enter that submits it,
-// unless the peer is slow; so the wait is for those and wait more, at the risk of waiting all of loopHeld for one that doesn't.
-//
-// A loop that hears of one message at a time sleeps at once: a timer for each costs more than giving the P away.
+// enter submits what was written, and waits for so many CQEs. Who is woken now and then has no need of a break between what has come and
+// the answer.
 func (l *loop) enter(wait uint32) syscall.Errno {
 	r := l.v.l.r
 	l.breaks.look(r)
-	switch {
-	case l.k.SQ.Pending() > loopHeldSends:
-		return l.k.Enter(0)
-	case wait == 0:
-		return l.k.EnterHeld(0)
-	case l.heard < loopBusy:
-		return l.sleep(wait)
-	}
-	if errno := l.k.EnterHeld(wait + l.sends); errno != 0 && errno != uring.ETIME || l.k.CQ.Ready() > 0 {
-		return errno
-	}
-	l.breaks.take(r)
-	if errno := l.k.EnterHeld(0); errno != 0 || l.k.CQ.Ready() > 0 {
-		return errno // that took a while: something has come, and whoever sleeps now has to wait for a P again
-	}
-	return l.sleep(wait)
-}
-
-// sleep is an enter during which the runtime may give the P to somebody else. Who is woken now and then has no need of a break
-// between what has come and the answer.
-func (l *loop) sleep(wait uint32) syscall.Errno {
-	r := l.v.l.r
 	began := time.Since(r.born)
 	errno := l.k.Enter(wait)
-	if time.Since(r.born)-began > loopIdle {
+	if wait > 0 && time.Since(r.born)-began > loopIdle {
 		l.breaks.postpone(r)
 	}
 	return errno
 }
 
-// letOthers runs other goroutines first if those have lately written to Streams: a loop that keeps its P to wait for the
+// letOthers runs other goroutines first if those have lately written to Streams: a loop that waits for the
 // kernel would wait for what they are about to write.
 func (l *loop) letOthers() {
 	if l.others == 0 {
@@ -141,7 +114,6 @@ func (l *loop) request() *uring.SQE {
 
 // reap works off the CQEs that are there.
 func (l *loop) reap() {
-	l.heard = 0
 	for range l.k.CQ.Ready() {
 		e := l.k.CQ.Next()
 		if !e.More() {
@@ -149,7 +121,6 @@ func (l *loop) reap() {
 		}
 		switch e.UserData >> doesShift {
 		case doesRecv:
-			l.heard++
 			l.received(l.seats.find(e.UserData), &e)
 		case doesSend:
 			l.sent(l.seats.find(e.UserData), e.Res)

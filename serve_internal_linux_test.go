@@ -161,11 +161,11 @@ func TestServeRunsWithTheLoopsThatItGets(t *testing.T) {
 	for _, some := range []int32{2, 0} {
 		var left atomic.Int32
 		left.Store(some)
-		openLoop = func(entries, cqEntries uint32, held time.Duration, plain, free bool, on func(*uring.Queues) uring.Kernel) (*uring.Loop, error) {
+		openLoop = func(entries, cqEntries uint32, plain, free bool, on func(*uring.Queues) uring.Kernel) (*uring.Loop, error) {
 			if left.Add(-1) < 0 {
 				return nil, os.NewSyscallError("io_uring_setup", syscall.ENOMEM)
 			}
-			return uring.OpenLoop(entries, cqEntries, held, plain, free, on)
+			return uring.OpenLoop(entries, cqEntries, plain, free, on)
 		}
 		l, err := r.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

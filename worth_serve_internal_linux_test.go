@@ -3,7 +3,6 @@ package rio
 import (
 	"context"
 	"fmt"
-	"math"
 	"os"
 	"os/exec"
 	"sync"
@@ -102,24 +101,6 @@ func serve(b *testing.B, connections int, others bool) {
 	all.Wait()
 	if err := client.Wait(); err != nil {
 		b.Error(err)
-	}
-}
-
-// A loop of Serve keeps its P while it waits if it hears of several messages at a time. "always" does so even if it hears of one;
-// without, it never does.
-func BenchmarkWorthKeepingThePInLoops(b *testing.B) {
-	for _, c := range []struct{ procs, connections int }{{2, 1}, {2, 4}, {2, 64}, {1, 64}} {
-		for _, with := range []string{"with", "always", "without"} {
-			b.Run(fmt.Sprintf("%s/procs=%d/%d", with, c.procs, c.connections), func(b *testing.B) {
-				switch withProcs(b, c.procs); with {
-				case "always":
-					setFor(b, &loopBusy, 0)
-				case "without":
-					setFor(b, &loopBusy, math.MaxUint32)
-				}
-				serve(b, c.connections, false)
-			})
-		}
 	}
 }
 

@@ -180,7 +180,7 @@ func loop() (says string, end func(), err error) {
 	}
 	var l *uring.Loop
 	for wait := time.Millisecond; ; wait *= 2 {
-		l, err = uring.OpenLoop(loopEntries, loopCQEntries, time.Millisecond, false, false, nil)
+		l, err = uring.OpenLoop(loopEntries, loopCQEntries, false, false, nil)
 		if !errors.Is(err, syscall.ENOMEM) || wait > 100*time.Millisecond {
 			break
 		}

@@ -1,9 +1,6 @@
 package uring
 
-import (
-	"syscall"
-	"time"
-)
+import "syscall"
 
 // A Loop is a kernel ring that one thread has for itself: it alone submits and waits, so completions are worked off on
 // it, inside its own enter, and nobody else is woken for them (IORING_SETUP_SINGLE_ISSUER, IORING_SETUP_DEFER_TASKRUN).
@@ -16,18 +13,16 @@ type Loop struct {
 	Restricted bool
 
 	ring *Ring
-	held time.Duration
 	loopOS
 }
 
-// OpenLoop sets a Loop up for the calling thread; the goroutine is locked to it. EnterHeld waits as long as held says.
-// With plain, it is as an old kernel has it; with free, it may do whatever the kernel can. If on is not nil, it makes what the Loop runs on instead of Linux.
-func OpenLoop(entries, cqEntries uint32, held time.Duration, plain, free bool, on func(*Queues) Kernel) (*Loop, error) {
+// OpenLoop sets a Loop up for the calling thread; the goroutine is locked to it. With plain, it is as an old kernel has it; with free, it may do whatever the kernel can. If on is not nil, it makes what the Loop runs on instead of Linux.
+func OpenLoop(entries, cqEntries uint32, plain, free bool, on func(*Queues) Kernel) (*Loop, error) {
 	if on == nil {
-		return openLoopOS(entries, cqEntries, held, plain, free)
+		return openLoopOS(entries, cqEntries, plain, free)
 	}
 	r := openOn(Config{Entries: entries, CQEntries: cqEntries, Kernel: on})
-	return &Loop{SQ: &r.SQ, CQ: &r.CQ, Flags: r.Flags, ring: r, held: held}, nil
+	return &Loop{SQ: &r.SQ, CQ: &r.CQ, Flags: r.Flags, ring: r}, nil
 }
 
 // Enter submits everything that is published, lets the kernel work off what it has for this thread, and waits until
@@ -38,17 +33,6 @@ func (l *Loop) Enter(wait uint32) syscall.Errno {
 		return errno
 	}
 	return l.enter(wait)
-}
-
-// EnterHeld is Enter for what is over soon: it waits for a short time only (ETIME, if it had nothing to submit), and keeps Go's scheduler out of it. That
-// saves the work of giving the P away and getting it back, and of the runtime's monitor, which looks at each P in a system
-// call every 20 µs.
-func (l *Loop) EnterHeld(wait uint32) syscall.Errno {
-	if k := l.ring.kernel; k != nil {
-		_, errno := k.Enter(l.SQ.Pending(), wait, EnterGetEvents, l.held)
-		return errno
-	}
-	return l.enterHeld(wait)
 }
 
 // Close unmaps and closes. It is for the thread that opened l, which has seen every CQE.

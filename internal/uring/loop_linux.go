@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -22,14 +21,12 @@ var loopFlags = []uint32{
 
 // loopOS is Linux's part of a Loop.
 type loopOS struct {
-	fd   uintptr // for enter
-	reg  uintptr // enterRegistered, if fd is a place in the thread's table
-	arg  *geteventsArg
-	pins Pins
+	fd  uintptr // for enter
+	reg uintptr // enterRegistered, if fd is a place in the thread's table
 }
 
 // openLoopOS sets a Loop up for the calling thread (io_uring_setup(2)).
-func openLoopOS(entries, cqEntries uint32, held time.Duration, plain, free bool) (*Loop, error) {
+func openLoopOS(entries, cqEntries uint32, plain, free bool) (*Loop, error) {
 	r := &Ring{fd: -1}
 	wants := loopFlags
 	if plain {
@@ -59,11 +56,7 @@ func openLoopOS(entries, cqEntries uint32, held time.Duration, plain, free bool)
 		}
 		break
 	}
-	l := &Loop{SQ: &r.SQ, CQ: &r.CQ, Flags: r.Flags, Restricted: r.Restricted, ring: r, loopOS: loopOS{fd: uintptr(r.fd), arg: new(geteventsArg)}}
-	ts := &timespec{nsec: int64(held)}
-	l.pins.p.Pin(ts)
-	l.pins.p.Pin(l.arg)
-	l.arg.ts = uint64(uintptr(unsafe.Pointer(ts)))
+	l := &Loop{SQ: &r.SQ, CQ: &r.CQ, Flags: r.Flags, Restricted: r.Restricted, ring: r, loopOS: loopOS{fd: uintptr(r.fd)}}
 	if !plain {
 		l.register()
 	}
@@ -87,19 +80,12 @@ func (l *Loop) enter(wait uint32) syscall.Errno {
 	return errno
 }
 
-func (l *Loop) enterHeld(wait uint32) syscall.Errno {
-	_, _, errno := syscall.RawSyscall6(unix.SYS_IO_URING_ENTER, l.fd, uintptr(l.SQ.Pending()), uintptr(wait),
-		EnterGetEvents|enterExtArg|l.reg, uintptr(unsafe.Pointer(l.arg)), unsafe.Sizeof(geteventsArg{}))
-	return errno
-}
-
 func (l *Loop) closeOS() error {
 	if l.reg != 0 {
 		u := rsrcUpdate{offset: uint32(l.fd)}
 		l.registerN(unregRingFDs, unsafe.Pointer(&u))
 	}
 	l.ring.unmap()
-	l.pins.Release()
 	return os.NewSyscallError("close", unix.Close(l.ring.fd))
 }
 

@@ -5,7 +5,6 @@ package uring
 import (
 	"errors"
 	"syscall"
-	"time"
 )
 
 // There is no Loop here but on a Kernel.
@@ -20,12 +19,11 @@ const (
 	DontWait  OpFlags = 0x40
 )
 
-func openLoopOS(uint32, uint32, time.Duration, bool, bool) (*Loop, error) {
+func openLoopOS(uint32, uint32, bool, bool) (*Loop, error) {
 	return nil, errors.ErrUnsupported
 }
 
 func (l *Loop) enter(uint32) syscall.Errno                 { return syscall.ENOSYS }
-func (l *Loop) enterHeld(uint32) syscall.Errno             { return syscall.ENOSYS }
 func (l *Loop) closeOS() error                             { return nil }
 func (l *Loop) Buffers(uint16, int, int) (*Buffers, error) { return nil, errors.ErrUnsupported }
 func (b *Buffers) Bytes(uint16, int) []byte                { return nil }

@@ -21,7 +21,7 @@ func openBoth() (errs [2]error) {
 	if errs[0] = err; err == nil {
 		r.Close()
 	}
-	l, err := OpenLoop(4, 8, time.Millisecond, false, false, nil)
+	l, err := OpenLoop(4, 8, false, false, nil)
 	if errs[1] = err; err == nil {
 		l.Close()
 	}

@@ -181,7 +181,7 @@ func TestKernelRefusesWhatALoopDoesNotUse(t *testing.T) {
 func TestFreeLoopTakesANop(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	l, err := OpenLoop(8, 64, time.Millisecond, false, true, nil)
+	l, err := OpenLoop(8, 64, false, true, nil)
 	if err != nil {
 		t.Skip(err)
 	}
