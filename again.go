@@ -24,7 +24,7 @@ func (l *lane) again(o *op, res int32) bool {
 	case o.dozes: // then it is begun again, or polls again; if it was cancelled, follow knows
 		o.dozes = false
 		o.fate &^= fatePolling
-		o.naps, o.tries = min(o.naps+1, uint8(len(l.ring.naps.at)-1)), 1
+		o.naps, o.tries = min(o.naps+1, numNaps-1), 1
 		return errno == uring.ETIME || errno == syscall.ECANCELED && !cancelled
 	case o.polls() && res >= 0 && !o.ready(res):
 		o.dozes = !cancelled
@@ -88,19 +88,21 @@ func (o *op) hesitate() {
 // told of, whatever is polled for, and may take nothing for as long as it likes. To poll again at once would be to go round in circles,
 // and what the kernel polls for by itself goes to a worker after 128 of these, a thread for each peer: so no send waits there.
 // They begin short, as the peer may be taking what there is, and get twice as long, at most: who reads at any speed has something to read.
-type naps struct {
-	ts   *[11]uring.Timespec // apart from the Pinner, which must not lead to itself
-	at   [11]uring.Addr
-	pins uring.Pins
+var naps struct {
+	ts   [numNaps]uring.Timespec
+	at   [numNaps]uring.Addr
+	pins uring.Pins // for ever
 }
 
-const firstNap = 100 * time.Microsecond
+const (
+	numNaps  = 11
+	firstNap = 100 * time.Microsecond
+)
 
-func (n *naps) init() {
-	n.ts = new([11]uring.Timespec)
-	for i := range n.ts {
-		n.ts[i].Set(int64(firstNap << i))
-		n.at[i] = n.pins.Timespec(&n.ts[i])
+func init() {
+	for i := range naps.ts {
+		naps.ts[i].Set(int64(firstNap << i))
+		naps.at[i] = naps.pins.Timespec(&naps.ts[i])
 	}
 }
 

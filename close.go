@@ -61,7 +61,6 @@ func (r *Ring) shut() error {
 	for l := range r.lanes() {
 		err = errors.Join(err, l.k.Close())
 	}
-	r.naps.pins.Release()
 	return err
 }
 

@@ -143,7 +143,7 @@ func (o *op) fillSQE(s *uring.SQE, userData uint64) {
 	}
 	switch {
 	case o.dozes:
-		s.FillTimeout(o.lane.ring.naps.at[o.naps], userData)
+		s.FillTimeout(naps.at[o.naps], userData)
 	case o.fate&fatePolling != 0:
 		s.FillPoll(flags, o.fd, kinds[o.kind].poll, userData)
 	case o.kind >= kindPoll:

@@ -55,7 +55,6 @@ type Ring struct {
 	reaperGone  chan struct{}
 
 	netpoll netpoll
-	naps    *naps
 	reads   byHand       // reads without the ring that may take long
 	logs    bool         // somebody hears of the log
 	told    atomic.Int64 // when it last did of the line for places, in the Ring's life
@@ -94,8 +93,6 @@ func newOn(cfg *Config, on hook.Kernel) (*Ring, error) {
 		r.profile = &profile{w: cfg.Profile}
 	}
 	r.procs.Store(int32(runtime.GOMAXPROCS(0)))
-	r.naps = new(naps)
-	r.naps.init()
 	r.lane.init(r, r.k)
 	r.side.init(kc, r.backend)
 	r.tickets.init(r.k.CQ.Entries())
