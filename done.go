@@ -68,10 +68,11 @@ func (o *op) doneChan(gen uint64, r *Ring) chan struct{} {
 			fresh = r.newChan()
 			o.done = fresh
 		}
+		o.lane.watchers.Add(1) // before its end can take that back
 		if o.state.CompareAndSwap(s, s|hasDone) {
-			o.lane.watchers.Add(1)
 			return fresh
 		}
+		o.lane.watchers.Add(-1)
 	}
 }
 
