@@ -34,16 +34,15 @@ func (l *lane) again(o *op, res int32) bool {
 		case cancelled:
 			return false
 		case res >= 0:
-			o.naps = 0
-			o.fate &^= fatePolling
+			if o.fate &^= fatePolling; o.kind.accepts() {
+				o.naps = 0 // others were faster; of anything else it may be that it is ready for ever, and takes nothing
+			}
 		case errno == syscall.EINVAL: // so a terminal says if many poll it
 			o.dozes = true
 		case errno != syscall.ECANCELED:
 			return false
 		}
 		return true
-	case o.kind == kindPoll:
-		o.naps = 0
 	}
 	if res >= 0 || cancelled {
 		return false

@@ -124,10 +124,59 @@ func TestWhatIsInVainNaps(t *testing.T) {
 	o, c = started(t, r, read)
 	o.fate |= fatePolling
 	nap(t, r, o, c, "EINVAL of a poll", -int32(syscall.EINVAL))
-	if o, _ := started(t, r, read); o.naps != 0 {
-		t.Error("an operation begins with", o.naps, "naps")
-	} else {
-		r.abandon(o, o.gen())
+	// One is cancelled when it is about to nap.
+	o, c = started(t, r, read)
+	o.tries = vainTries
+	r.lock()
+	r.arrive(uring.CQE{UserData: o.data, Res: -int32(syscall.EAGAIN)})
+	o.state.Or(isCancelled)
+	r.cancelling.Add(1)
+	r.unlock()
+	r.follow()
+	if _, err := c.Wait(); !errors.Is(err, syscall.ECANCELED) {
+		t.Error(err)
+	}
+	for range 4 {
+		o, c = started(t, r, read)
+		if o.naps != 0 || o.dozes {
+			t.Error("an operation begins with", o.naps, "naps, or asleep:", o.dozes)
+		}
+		o.tries = vainTries
+		nap(t, r, o, c, "EAGAIN", -int32(syscall.EAGAIN))
+	}
+}
+
+// What is ready for ever, and takes nothing, naps longer and longer.
+func TestWhatIsReadyInVainNapsLonger(t *testing.T) {
+	firstLaneOnly(t)
+	r := handmade(t)
+	defer r.Close()
+	o, c := started(t, r, &call{kind: kindSend, buf: make([]byte, 100)})
+	r.lock()
+	naps := 0
+	for i := 0; i < 200 && naps < numNaps; i++ {
+		if !r.again(o, -int32(syscall.EAGAIN)) {
+			t.Error("it is believed")
+			break
+		}
+		if o.dozes {
+			if naps++; int(o.naps) != min(naps, numNaps)-1 {
+				t.Errorf("nap %d is of length %d", naps, o.naps)
+				break
+			}
+			r.again(o, -int32(uring.ETIME))
+			continue
+		}
+		r.again(o, int32(uring.PollOut))
+	}
+	if naps < 10 {
+		t.Errorf("%d naps", naps)
+	}
+	r.arrive(uring.CQE{UserData: o.data, Res: 100})
+	r.unlock()
+	r.follow()
+	if n, err := c.Wait(); n != 100 || err != nil {
+		t.Error(n, err)
 	}
 }
 

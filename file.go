@@ -22,6 +22,7 @@ type File struct {
 	release  func()    // lets go of what NewFile has borrowed
 	appends  bool
 	seekable bool
+	placed   bool        // it has a position that moves, and nobody waits for long while it has that
 	listed   atomic.Bool // ReadDir was called
 	pos, wr  sync.Mutex  // one at a time moves the file's position, or writes where there is none
 }
@@ -57,7 +58,7 @@ func (f *File) Seek(offset int64, whence int) (int64, error) {
 	if f == nil || f.r == nil {
 		return 0, invalid("seek", "nil File")
 	}
-	if f.seekable && f.bounded { // otherwise there is nothing to move, and a Read may have the lock for long
+	if f.placed { // otherwise there is nothing to move, and a Read may have the lock for long
 		f.pos.Lock()
 		defer f.pos.Unlock()
 	}

@@ -48,7 +48,7 @@ func (f *File) byRing(c *call) (int, error) {
 
 // writeTurn is the lock for Write: that of the position, or one of its own, lest Write wait for a Read that waits for data.
 func (f *File) writeTurn() *sync.Mutex {
-	if f.seekable && f.bounded { // an eventfd's lseek does nothing, and succeeds
+	if f.placed {
 		return &f.pos
 	}
 	return &f.wr

@@ -5,6 +5,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A read that goes by the ring, of what a server answers for, is one that Close waits for: the kernel has its buffer.
@@ -54,5 +56,41 @@ func TestCloseWaitsForReadsOfRemoteFiles(t *testing.T) {
 	}
 	if _, err := f.Read(make([]byte, 1)); err == nil {
 		t.Error("it reads on a closed Ring")
+	}
+}
+
+// Seek, Read and Write stand in line where there is a position.
+func TestWhatHasAPosition(t *testing.T) {
+	r := openRing(t, nil)
+	if r.portable {
+		t.Skip("it is the os.File's")
+	}
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	regular, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	zero, err := os.Open("/dev/zero")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, files := range map[bool][]*os.File{true: {regular, zero}, false: {os.NewFile(uintptr(fd), "eventfd")}} {
+		for _, of := range files {
+			f, err := r.NewFile(of)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.placed != want {
+				t.Errorf("%s: %v", of.Name(), f.placed)
+			}
+			if line := f.writeTurn(); (line == &f.pos) != want {
+				t.Errorf("%s: its Writes don't stand where they should", of.Name())
+			}
+			f.Close()
+			of.Close()
+		}
 	}
 }

@@ -153,6 +153,7 @@ func (r *Ring) newFile(f *os.File) (*File, error) {
 	}
 	_, err = uring.Seek(file.fd, 0, io.SeekCurrent)
 	file.seekable = err == nil
+	file.placed = file.seekable && uring.Placed(file.fd)
 	return file, nil
 }
 

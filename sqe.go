@@ -148,7 +148,7 @@ func (l *lane) prepare(c *call, h *handle) *op {
 	if o == nil {
 		o = l.seekOp(loose)
 	}
-	o.kind, o.bits, o.fate, o.tries, o.naps, o.ends = c.kind, 0, 0, 0, 0, false
+	o.kind, o.bits, o.fate, o.tries, o.naps, o.dozes, o.ends = c.kind, 0, 0, 0, 0, false, false
 	o.fd, o.addr, o.off, o.n, o.opf, o.held = -1, uring.Addr{}, 0, 0, 0, 0
 	if h != nil {
 		o.h, o.fd = h, int32(h.fd)

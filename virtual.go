@@ -21,7 +21,7 @@ func (r *Ring) newVirtual(v uring.Virtual) (*File, error) {
 	fd := f.f.(*virtualFile).fd
 	f.init(r, fd)
 	f.bounded, f.socket, _ = uring.FileType(fd)
-	f.seekable = f.bounded
+	f.seekable, f.placed = f.bounded, f.bounded
 	f.direct = v.Flags()&uring.FileDirect != 0
 	f.appends = v.Flags()&uring.FileAppend != 0
 	return f, nil

@@ -61,6 +61,7 @@ func domain(int) (int, error)             { return 0, errors.ErrUnsupported }
 func socketType(int) (int, error)         { return 0, errors.ErrUnsupported }
 func TuneTCP(int)                         {}
 func Listens(int) bool                    { return false }
+func placed(int) bool                     { return true }
 func seek(int, int64, int) (int64, error) { return 0, errors.ErrUnsupported }
 func truncate(int, int64) error           { return errors.ErrUnsupported }
 func shutdown(int, bool) error            { return errors.ErrUnsupported }

@@ -53,7 +53,7 @@ func fileType(fd int) (bounded, socket, remote bool) {
 	case unix.S_IFCHR:
 		// A terminal can't be read without waiting: the kernel polls it, then reads it on the thread that began that, which others who
 		// are faster keep there, with its P. (Those of major 1 never wait, but for kmsg.)
-		return false, false, (unix.Major(st.Rdev) != 1 || unix.Minor(st.Rdev) == 11) && fileFlags(fd)&unix.O_NONBLOCK == 0
+		return false, false, (unix.Major(st.Rdev) != 1 || isKmsg(&st)) && fileFlags(fd)&unix.O_NONBLOCK == 0
 	}
 	return false, false, false
 }
@@ -73,6 +73,15 @@ func answered(fd int) (bounded, socket, remote bool) {
 	}
 	return true, false, false
 }
+
+func placed(fd int) bool {
+	var st unix.Stat_t
+	for unix.Fstat(fd, &st) == unix.EINTR {
+	}
+	return st.Mode&unix.S_IFMT != 0 && (st.Mode&unix.S_IFMT != unix.S_IFCHR || !isKmsg(&st))
+}
+
+func isKmsg(st *unix.Stat_t) bool { return unix.Major(st.Rdev) == 1 && unix.Minor(st.Rdev) == 11 }
 
 func inMemory(fd int) bool {
 	var st unix.Stat_t

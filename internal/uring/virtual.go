@@ -70,6 +70,10 @@ func FileType(fd int) (bounded, socket, remote bool) {
 // InMemory reports whether fd's is a regular file that lies in memory (tmpfs, ramfs, hugetlbfs).
 func InMemory(fd int) bool { return fd < firstVirtual && inMemory(fd) }
 
+// Placed reports whether what lseek(2) says of fd is true: of what has no name, as an eventfd, it does nothing, and succeeds; and a read
+// of /dev/kmsg waits.
+func Placed(fd int) bool { return fd < firstVirtual && placed(fd) }
+
 // FileFlags returns the open file's status flags (F_GETFL), 0 if it has none.
 func FileFlags(fd int) int {
 	if fd >= firstVirtual {
