@@ -137,7 +137,7 @@ func (v *service) run() error {
 	}
 	var failed error
 	for range v.loops {
-		if err := <-ready; err != nil {
+		if err := <-ready; err != nil && (failed == nil || errors.Is(failed, syscall.ENOMEM)) {
 			failed = err
 		}
 	}

@@ -195,6 +195,29 @@ func TestServeRunsWithTheLoopsThatItGets(t *testing.T) {
 		}
 		l.Close()
 	}
+	// Whatever else keeps a loop from being is an error, whoever says so first.
+	for _, first := range []int32{0, 1} {
+		var n atomic.Int32
+		openLoop = func(entries, cqEntries uint32, plain, free bool, on func(*uring.Queues) uring.Kernel) (*uring.Loop, error) {
+			switch k := n.Add(1) - 1; k {
+			case first:
+				return nil, os.NewSyscallError("io_uring_setup", syscall.ENOMEM)
+			case 1 - first:
+				return nil, os.NewSyscallError("io_uring_setup", syscall.EMFILE)
+			}
+			return uring.OpenLoop(entries, cqEntries, plain, free, on)
+		}
+		l, err := r.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		if err := l.Serve(ctx, &Server{Loops: 5, Open: func(*Stream) Handler { return echoes{} }}); !errors.Is(err, syscall.EMFILE) {
+			t.Error(err)
+		}
+		cancel()
+		l.Close()
+	}
 	if n := strings.Count(log.String(), "loops=2 wanted=5"); n != 1 {
 		t.Errorf("told %d times: %s", n, &log)
 	}
