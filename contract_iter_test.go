@@ -359,7 +359,9 @@ func TestReceivedHasWholeDatagrams(t *testing.T) {
 	waits(t, func(t *testing.T, profile io.Writer) {
 		r := newRing(t, &rio.Config{Profile: profile})
 		pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
-		if err != nil {
+		if err != nil && runtime.GOOS == "windows" {
+			t.Skip("Wine has no datagrams for package net: ", err)
+		} else if err != nil {
 			t.Fatal(err)
 		}
 		defer pc.Close()

@@ -932,8 +932,11 @@ func TestReadFromTellsOfItsReader(t *testing.T) {
 	if n, err := f.ReadFrom(nil); n != 0 || err == nil {
 		t.Error(n, err)
 	}
+	if rio.O_DIRECT == 0 {
+		t.Skip("there is no O_DIRECT here")
+	}
 	d, err := r.OpenFile(f.Name(), os.O_RDWR|rio.O_DIRECT, 0)
-	if err != nil || rio.O_DIRECT == 0 {
+	if err != nil {
 		t.Skip(err)
 	}
 	defer d.Close()
