@@ -85,7 +85,7 @@ func (o *op) hesitate() {
 
 // naps are how long what was polled for in vain waits, the longer the more often: a peer that has ended its stream (POLLRDHUP) is always
 // told of, whatever is polled for, and may take nothing for as long as it likes. To poll again at once would be to go round in circles,
-// and what the kernel polls for by itself goes to a worker after 128 of these, a thread for each peer: so no send waits there.
+// and what the kernel polls for by itself goes to a worker after 128 of these, a thread for each peer: so no send waits there but a linked one.
 // They begin short, as the peer may be taking what there is, and get twice as long, at most: who reads at any speed has something to read.
 var naps struct {
 	ts   [numNaps]uring.Timespec

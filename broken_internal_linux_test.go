@@ -522,6 +522,12 @@ func TestLateConnectionOfABrokenRingIsClosed(t *testing.T) {
 	if c, err := accept.Wait(); c != nil || !errors.Is(err, refusal) {
 		t.Error("Accept:", c, err)
 	}
+	isClosedAtOnce(t, l)
+}
+
+// isClosedAtOnce asserts that a connection to l finds nobody who keeps it.
+func isClosedAtOnce(t *testing.T, l *Listener) {
+	t.Helper()
 	peer, err := net.Dial("tcp4", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)

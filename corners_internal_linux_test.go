@@ -59,15 +59,7 @@ func TestLateConnectionOfALoopOfABrokenRingIsClosed(t *testing.T) {
 	if err := <-ended; !errors.Is(err, refusal) {
 		t.Error("Conns:", err)
 	}
-	peer, err := net.Dial("tcp4", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer peer.Close()
-	peer.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if n, err := peer.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-		t.Error("the peer reads", n, err)
-	}
+	isClosedAtOnce(t, l)
 }
 
 // Who is refused though he had been given what he waited for gives it back.

@@ -71,7 +71,7 @@ func (l *lane) follow() {
 			restartAccepts()
 		}
 		if w.odd && l.ring.odd.CompareAndSwap(false, true) {
-			l.ring.log.Warn("rio: the kernel gives operations up by itself, again and again: if it can't start a worker that is RLIMIT_NPROC or a cgroup's pids.max")
+			l.ring.log.Warn("rio: the kernel ends operations by itself, again and again; has it no workers (RLIMIT_NPROC, pids.max)?")
 		}
 		l.flush()
 		l.cq.mu.Lock()
