@@ -181,14 +181,15 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadline(t, fals
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadline(t, true) }
 
 func (c *Conn) setDeadline(t time.Time, write bool) error {
-	switch {
-	case c == nil || c.r == nil:
+	if c == nil || c.r == nil {
 		return invalid("set deadline", "nil Conn")
-	case c.closed():
-		return c.setError(c.closedError())
-	case write:
+	}
+	if err := c.refusal(); err != nil {
+		return c.setError(err)
+	}
+	if write {
 		c.wr.setDeadline(t)
-	default:
+	} else {
 		c.rd.setDeadline(t)
 	}
 	return nil

@@ -62,8 +62,8 @@ func (f *File) Seek(offset int64, whence int) (int64, error) {
 		f.pos.Lock()
 		defer f.pos.Unlock()
 	}
-	if !f.get() {
-		return 0, &fs.PathError{Op: "seek", Path: f.Name(), Err: errFileClosed}
+	if err := f.use(); err != nil {
+		return 0, &fs.PathError{Op: "seek", Path: f.Name(), Err: err}
 	}
 	defer f.put()
 	if s, ok := f.f.(io.Seeker); ok && f.listed.Load() {
@@ -81,8 +81,8 @@ func (f *File) Truncate(size int64) error {
 	if f == nil || f.r == nil {
 		return invalid("truncate", "nil File")
 	}
-	if !f.get() {
-		return &fs.PathError{Op: "truncate", Path: f.Name(), Err: errFileClosed}
+	if err := f.use(); err != nil {
+		return &fs.PathError{Op: "truncate", Path: f.Name(), Err: err}
 	}
 	defer f.put()
 	if err := uring.Truncate(f.fd, size); err != nil {
@@ -96,8 +96,8 @@ func (f *File) Stat() (fs.FileInfo, error) {
 	if f == nil || f.r == nil {
 		return nil, invalid("stat", "nil File")
 	}
-	if !f.get() {
-		return nil, &fs.PathError{Op: "stat", Path: f.Name(), Err: errFileClosed}
+	if err := f.use(); err != nil {
+		return nil, &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
 	}
 	defer f.put()
 	fi, err := f.f.Stat()
@@ -118,8 +118,8 @@ func (f *File) ReadDir(n int) ([]fs.DirEntry, error) {
 	if f == nil || f.r == nil {
 		return nil, invalid("readdir", "nil File")
 	}
-	if !f.get() {
-		return nil, &fs.PathError{Op: "readdir", Path: f.Name(), Err: errFileClosed}
+	if err := f.use(); err != nil {
+		return nil, &fs.PathError{Op: "readdir", Path: f.Name(), Err: err}
 	}
 	defer f.put()
 	f.listed.Store(true)
@@ -140,8 +140,8 @@ func (f *File) Alignment() (mem, off int, err error) {
 	if f == nil || f.r == nil {
 		return 0, 0, invalid("statx", "nil File")
 	}
-	if !f.get() {
-		return 0, 0, &fs.PathError{Op: "statx", Path: f.Name(), Err: errFileClosed}
+	if err := f.use(); err != nil {
+		return 0, 0, &fs.PathError{Op: "statx", Path: f.Name(), Err: err}
 	}
 	defer f.put()
 	if mem, off, err = uring.Alignment(f.fd); err != nil {

@@ -176,10 +176,11 @@ func (f *File) positional(op string, off int64) error {
 		return invalid(op, "nil File")
 	case off < 0:
 		return &fs.PathError{Op: op + "at", Path: f.Name(), Err: badArg(op, "the offset is negative")}
-	case f.closed():
-		return &fs.PathError{Op: op, Path: f.Name(), Err: errFileClosed}
-	case !f.seekable:
+	case !f.seekable && !f.closed():
 		return &fs.PathError{Op: op, Path: f.Name(), Err: syscall.ESPIPE}
+	}
+	if err := f.refusal(); err != nil {
+		return &fs.PathError{Op: op, Path: f.Name(), Err: err}
 	}
 	return nil
 }

@@ -42,6 +42,29 @@ func (h *handle) get() bool {
 	return false
 }
 
+// use is get for what needs no ring, but is none of a closed one's.
+func (h *handle) use() error {
+	if !h.get() {
+		return h.closedError()
+	}
+	if err := h.refusal(); err != nil {
+		h.put()
+		return err
+	}
+	return nil
+}
+
+// refusal is why nothing is to be done with h: it is closed, or its Ring is.
+func (h *handle) refusal() error {
+	if h.closed() {
+		return h.closedError()
+	}
+	if h.r.closing.Load() {
+		return h.r.usable("")
+	}
+	return nil
+}
+
 // put ends one.
 func (h *handle) put() {
 	if h != nil && h.refs.Add(-1) == handleClosing {

@@ -130,8 +130,8 @@ func (l *Listener) SetDeadline(t time.Time) error {
 	if l == nil || l.r == nil {
 		return invalid("set deadline", "nil Listener")
 	}
-	if l.closed() {
-		return l.opError("set", l.closedError())
+	if err := l.refusal(); err != nil {
+		return l.opError("set", err)
 	}
 	l.in.setDeadline(t)
 	return nil

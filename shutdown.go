@@ -12,8 +12,8 @@ func (c *Conn) shutdown(write bool) error {
 	if c == nil || c.r == nil {
 		return invalid("close", "nil Conn")
 	}
-	if !c.get() {
-		return c.opError("close", c.closedError())
+	if err := c.use(); err != nil {
+		return c.opError("close", err)
 	}
 	defer c.put()
 	if err := uring.Shutdown(c.fd, write); err != nil {

@@ -106,8 +106,8 @@ func (c *Conn) set(f func(fd int) error) error {
 	if c == nil || c.r == nil {
 		return invalid("set", "nil Conn")
 	}
-	if !c.get() {
-		return c.opError("set", c.closedError())
+	if err := c.use(); err != nil {
+		return c.opError("set", err)
 	}
 	defer c.put()
 	if err := f(c.fd); err != nil {
