@@ -2,6 +2,7 @@ package rio_test
 
 import (
 	"bytes"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -444,40 +445,45 @@ func TestDefaultRingCostsAtMost256KiB(t *testing.T) {
 	}
 }
 
-func TestOperationInFlightCostsAtMost256Bytes(t *testing.T) {
+// The figures are README's.
+func TestWhatAnOperationInFlightCosts(t *testing.T) {
 	skipUnderRace(t)
 	const n = 400
-	for _, kind := range []string{"read of a pipe", "recv"} {
+	buf := make([]byte, 64)
+	for _, kind := range []struct {
+		name  string
+		limit int64
+		start func(*rio.Ring, *rio.File, *os.File, *rio.Conn, *rio.Listener)
+	}{
+		{"read of a pipe", 256, func(r *rio.Ring, f *rio.File, _ *os.File, _ *rio.Conn, _ *rio.Listener) { r.ReadAt(f, buf, 0) }},
+		{"recv", 256, func(r *rio.Ring, _ *rio.File, _ *os.File, c *rio.Conn, _ *rio.Listener) { r.Recv(c, buf) }},
+		{"recv with Drain", 352, func(r *rio.Ring, _ *rio.File, _ *os.File, c *rio.Conn, _ *rio.Listener) { r.Recv(c, buf, rio.Drain) }},
+		{"read of a foreign pipe", 500, func(r *rio.Ring, _ *rio.File, of *os.File, _ *rio.Conn, _ *rio.Listener) { r.ReadAt(of, buf, 0) }},
+		{"vectored read", 500, func(r *rio.Ring, f *rio.File, _ *os.File, _ *rio.Conn, _ *rio.Listener) {
+			r.ReadvAt(f, [][]byte{buf[:1], buf[1:]}, 0)
+		}},
+		{"accept", 832, func(r *rio.Ring, _ *rio.File, _ *os.File, _ *rio.Conn, l *rio.Listener) { r.Accept(l) }},
+	} {
 		best := int64(1 << 62)
 		for range 3 {
 			ring := newRing(t, nil)
-			var f *rio.File
-			var conn, far *rio.Conn
-			if kind == "recv" {
-				conn, far = meteredPair(t, ring)
-			} else {
-				r, w, err := os.Pipe()
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { w.Close() })
-				if f, err = ring.NewFile(r); err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { f.Close() })
+			conn, far := meteredPair(t, ring)
+			pr, pw, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
 			}
-			started := make([]rio.Completion[int], n)
-			bufs := make([][]byte, n)
-			for i := range bufs {
-				bufs[i] = make([]byte, 64)
+			f, err := ring.NewFile(pr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			foreign, fw := tempPipe(t)
+			l, err := ring.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
 			}
 			before, _ := heapInUse()
-			for i := range started {
-				if conn != nil {
-					started[i] = ring.Recv(conn, bufs[i])
-				} else {
-					started[i] = ring.ReadAt(f, bufs[i], 0)
-				}
+			for range n {
+				kind.start(ring, f, foreign, conn, l)
 			}
 			if err := ring.SubmitAll(); err != nil {
 				t.Fatal(err)
@@ -487,22 +493,13 @@ func TestOperationInFlightCostsAtMost256Bytes(t *testing.T) {
 				t.Fatalf("%d of %d are in flight", s.InFlight, n)
 			}
 			best = min(best, (after-before)/n)
-			runtime.KeepAlive(bufs)
-			if conn != nil {
-				conn.Close()
-				far.Close()
-			} else {
-				f.Close()
-			}
-			for i, c := range started {
-				if _, err := c.Wait(); err == nil {
-					t.Fatal("operation", i, "ended without an error")
-				}
+			for _, c := range []io.Closer{conn, far, f, pw, l, ring, fw} {
+				c.Close()
 			}
 		}
-		t.Logf("a %s in flight: %d bytes", kind, best)
-		if best > 256 {
-			t.Errorf("a %s in flight costs %d bytes", kind, best)
+		t.Logf("a %s in flight: %d bytes", kind.name, best)
+		if best > kind.limit {
+			t.Errorf("a %s in flight costs %d bytes", kind.name, best)
 		}
 	}
 }

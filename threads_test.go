@@ -18,7 +18,7 @@ import (
 var notOnThreads = []leftOut{
 	{"they break a ring by its descriptor", `TestBrokenRing.*|Test.*OfABrokenRing.*|TestWhatWasCancelledBeforeItBeganAgainDoesNot|TestRingBreaksUnderLoad|TestLoggerHearsOnceThatTheRingBroke`},
 	{"there is one lane, and no lock in the kernel to stand in line for", `TestLanesShareTheWork|TestSideLanesOpen.*`},
-	{"nothing is mapped, nothing in flight lies in the kernel", `TestKernelHoldsThePagesOfBuffersUntilClose|TestDefaultRingCostsAtMost256KiB|TestOperationInFlightCostsAtMost256Bytes|TestTheStackOfAnIdleConnStaysSmall|TestCloseLeavesNoMappingsAndNoDescriptors`},
+	{"nothing is mapped, nothing in flight lies in the kernel", `TestKernelHoldsThePagesOfBuffersUntilClose|TestDefaultRingCostsAtMost256KiB|TestWhatAnOperationInFlightCosts|TestTheStackOfAnIdleConnStaysSmall|TestCloseLeavesNoMappingsAndNoDescriptors`},
 	{"the table of lent files has no limit", `TestLoggerHearsOfFewPlacesForLentDescriptors`},
 	{"IORING_SETUP_* flags", `TestFlagsThatTheRingCanLiveWithWork`},
 }
