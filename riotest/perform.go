@@ -189,7 +189,7 @@ func (f *openFile) tear(r *request) {
 	case off == -1:
 		off = f.pos
 	}
-	if n > 0 && off <= maxSize-int64(n) && !f.misaligned(bufs, off) {
+	if off <= maxSize-int64(n) && !f.misaligned(bufs, off) {
 		f.put(bufs, off, f.s.rand.IntN(n+1))
 	}
 }
