@@ -167,20 +167,17 @@ func (l *loop) end() {
 	}
 }
 
-// over reports whether nothing is in flight any more. The request that others wake it with is the last one.
+// over reports whether nothing is in flight any more. The request that others wake it with is the last one; before that has ended the loop
+// looks once more at what it was given.
 func (l *loop) over() bool {
 	if !l.wakeOff && l.seats.taken == 0 && l.intake.idle() {
 		l.mu.Lock()
-		if l.gone = len(l.fresh) == 0; l.gone {
-			l.asleep = false
-			l.wakeOff = true
-		}
+		l.gone = true
 		l.mu.Unlock()
-		if l.wakeOff {
-			l.room(1)
-			l.cancel(doesWake << doesShift)
-			l.publish()
-		}
+		l.wakeOff = true
+		l.room(1)
+		l.cancel(doesWake << doesShift)
+		l.publish()
 	}
 	return l.wakeOff && l.inFlight == 0
 }
