@@ -35,13 +35,7 @@ func (l *lane) askPoller() bool {
 	}
 	before, began := l.queuedSQEs(), time.Now()
 	p.dozer.Doze()
-	// That lets who rang it run first. The other way round it is after one Gosched, but for each 61st. Beside somebody who computes each
-	// would take as long as the first.
-	for range 2 {
-		if time.Since(began) <= patient {
-			runtime.Gosched()
-		}
-	}
+	letTwo(began)
 	took := time.Since(began)
 	steps := int(l.queuedSQEs() - before)
 	l.flush()
@@ -51,6 +45,16 @@ func (l *lane) askPoller() bool {
 	l.follow()
 	p.end(steps, took)
 	return steps > 0
+}
+
+// letTwo lets others run after Doze, which lets who rang it run first. The other way round it is after one Gosched, but for each 61st.
+// Beside somebody who computes each would take as long as the first.
+func letTwo(began time.Time) {
+	for range 2 {
+		if time.Since(began) <= patient {
+			runtime.Gosched()
+		}
+	}
 }
 
 // begin reports whether to ask; then end has to follow.
