@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
+	"github.com/seed-9c58b644/rio/internal/uring/threads"
 )
 
 // Nor will anybody take what a loop's request brings late.
@@ -184,6 +185,7 @@ func TestBrokenRingHasNothingToCancel(t *testing.T) {
 	if _, err := c.Wait(); !errors.Is(err, syscall.EIO) {
 		t.Error(err)
 	}
+	r.lane.cancelWhere(isFileClosed, func(*op) bool { return true }) // though it is in the table, the kernel may have it
 	if n := r.cancelling.Load(); n != 0 {
 		t.Errorf("%d are to be cancelled", n)
 	}
@@ -385,5 +387,57 @@ func TestSuccessorOfAFailureTakesNothingThatALoopHasLeft(t *testing.T) {
 	}
 	if n, err := c.Read(buf); n != 1 || buf[0] != '4' || err != nil {
 		t.Error(n, buf, err)
+	}
+}
+
+// Another Ring begins nothing on a File that is being closed: its Close may wait for long, and for what it knows of.
+func TestAFileThatIsBeingClosedIsClosedToOtherRings(t *testing.T) {
+	r, other := openRing(t, nil), openRing(t, nil)
+	of, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	of.Write([]byte("x"))
+	f, err := r.newVirtual(threads.NewFile(of, os.O_RDWR))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := make([]byte, 1)
+	if n, err := other.ReadAt(f, p, 0).Wait(); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	f.refs.Or(handleClosing) // as close does before it waits
+	if n, err := other.ReadAt(f, p, 0).Wait(); n != 0 || !errors.Is(err, os.ErrClosed) {
+		t.Error(n, err)
+	}
+	f.refs.And(^handleClosing)
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What a Conn has waited for is counted when that is closed, too.
+func TestStatsCountWhatAClosedConnHasWaitedFor(t *testing.T) {
+	withProcs(t, 2) // then it is Go's poller that waits
+	r := openRing(t, nil)
+	_, c, peer := listening(t, r, "tcp4")
+	before := r.Stats().Started
+	read := make(chan error, 1)
+	go func() {
+		_, err := c.Read(make([]byte, 1))
+		read <- err
+	}()
+	until(t, "the Read waits", func() bool { return r.Stats().Started > before })
+	peer.Write([]byte("x"))
+	if err := <-read; err != nil {
+		t.Fatal(err)
+	}
+	open := r.Stats()
+	if open.Started != before+1 || open.Completed != open.Started {
+		t.Errorf("%+v", open)
+	}
+	c.Close()
+	if s := r.Stats(); s.Started != open.Started || s.Completed != open.Completed {
+		t.Errorf("%+v; before Close %+v", s, open)
 	}
 }
