@@ -36,9 +36,7 @@ func (r *Ring) shut() error {
 	r.waits.settle()
 	r.hands.settle()
 	r.reads.settle()
-	if r.broken() == nil {
-		r.orphans.closeAll()
-	}
+	r.orphans.closeAll()
 	r.acceptsNoMore()
 	close(r.stop)
 	<-r.sweeperGone

@@ -441,3 +441,23 @@ func TestStatsCountWhatAClosedConnHasWaitedFor(t *testing.T) {
 		t.Errorf("%+v; before Close %+v", s, open)
 	}
 }
+
+// The Close of a Ring that broke closes the connections that nobody has taken, too: the kernel has nothing of them.
+func TestCloseOfARingThatBrokeClosesWhatNobodyTook(t *testing.T) {
+	r := openRing(t, nil)
+	l, c, _ := listening(t, r, "tcp4")
+	c.Close()
+	accept := r.Accept(l)
+	peer, err := net.Dial("tcp4", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	<-accept.Done()
+	r.fail(syscall.EIO)
+	r.Close()
+	closed(t, []net.Conn{peer})
+	if c, err := accept.Wait(); !errors.Is(err, ErrClosed) {
+		t.Error(c, err)
+	}
+}
