@@ -75,7 +75,7 @@ func (l *lane) recancel() (all bool) {
 		for ; left > 0 && l.k.SQ.Has(1); left-- {
 			o := l.table[l.recancelled%len(l.table)].op
 			l.recancelled++
-			if o != nil && o.in == nil && o.fate&(fateAbsorb|fateLost) == 0 && o.state.Load()&(isCancelled|isDone) == isCancelled {
+			if o != nil && o.in == nil && o.fate&fateAbsorb == 0 && o.state.Load()&(isCancelled|isDone) == isCancelled {
 				l.askCancel(o)
 			}
 		}
