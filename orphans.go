@@ -59,7 +59,6 @@ func (c *Conn) own(r *Ring, fd int) {
 func (c *Conn) arrive(r *Ring, fd int, o *op) {
 	c.own(r, fd)
 	c.foreign = o.h == nil
-	c.remote = nil
 	r.orphans.add(c)
 }
 
