@@ -116,6 +116,35 @@ func TestWithOnePReadsWaitInTheRing(t *testing.T) {
 	}
 }
 
+// A Write goes to the ring with one P, but under the race detector.
+func TestWhereWritesGo(t *testing.T) {
+	for _, procs := range []int{1, 2} {
+		func() {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+			r := openRing(t, nil)
+			if !r.linux {
+				t.Skip("not on an io_uring")
+			}
+			_, c, peer := listening(t, r, "tcp")
+			before := r.Stats().Started
+			if n, err := c.Write([]byte("abc")); n != 3 || err != nil {
+				t.Fatal(n, err)
+			}
+			buf := make([]byte, 3)
+			if _, err := io.ReadFull(peer, buf); err != nil || string(buf) != "abc" {
+				t.Errorf("%q, %v", buf, err)
+			}
+			started, want := r.Stats().Started-before, uint64(0)
+			if procs == 1 && !uring.Race {
+				want = 1
+			}
+			if started != want {
+				t.Errorf("%d Ps: %d operations in the ring, want %d", procs, started, want)
+			}
+		}()
+	}
+}
+
 // Whatever a deadline does while the Ring is being closed: nobody waits afterwards.
 func TestTheRingsCloseEndsReadsOnGosPoller(t *testing.T) {
 	for range 20 {
