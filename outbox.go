@@ -82,6 +82,33 @@ func (p *chunks) drop() {
 	p.small, p.big, p.nsmall, p.nbig = nil, nil, 0, 0
 }
 
+// fill is a copy of b in chunks of its own.
+func (p *chunks) fill(b []byte) (first, last *chunk) {
+	for len(b) > 0 {
+		k := p.take(bigChunk)
+		k.w = copy(k.buf, b)
+		b = b[k.w:]
+		if first == nil {
+			first = k
+		} else {
+			last.next = k
+		}
+		last = k
+	}
+	return first, last
+}
+
+// queue queues what fill has made, n bytes. Under c.mu.
+func (c *Stream) queue(first, last *chunk, n int) {
+	c.unsent += n
+	if c.last == nil {
+		c.out = first
+	} else {
+		c.last.next = first
+	}
+	c.last = last
+}
+
 // push queues a copy of p. Under c.mu.
 func (c *Stream) push(p []byte) {
 	c.unsent += len(p)

@@ -1,11 +1,13 @@
 package rio
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strings"
@@ -221,4 +223,75 @@ func TestServeRunsWithTheLoopsThatItGets(t *testing.T) {
 	if n := strings.Count(log.String(), "loops=2 wanted=5"); n != 1 {
 		t.Errorf("told %d times: %s", n, &log)
 	}
+}
+
+// Who writes much copies it before the loop has to wait for him; and if the Stream is closed meanwhile nothing of it is taken.
+func TestALargeWriteDoesNotHoldUpTheLoop(t *testing.T) {
+	r := openRing(t, nil)
+	l, err := r.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	streams, served := make(chan *Stream, 1), make(chan error, 1)
+	go func() {
+		served <- l.Serve(context.Background(), &Server{Loops: 1, Open: func(c *Stream) Handler {
+			streams <- c
+			return echoes{}
+		}})
+	}()
+	peer, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	c := <-streams
+	text := make([]byte, 3*bigChunk+5)
+	rand.NewChaCha8([32]byte{}).Read(text)
+	written := make(chan error, 1)
+	write := func() { // returns when it has copied, and waits for mu, which is held
+		spare := &c.loop.spare
+		kept := spare.take(bigChunk)
+		spare.put(kept)
+		go func() {
+			_, err := c.Write(text)
+			written <- err
+		}()
+		until(t, "the Write copies", func() bool {
+			spare.mu.Lock()
+			defer spare.mu.Unlock()
+			for k := spare.big; k != nil; k = k.next {
+				if k == kept {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	c.mu.Lock()
+	write()
+	if c.unsent != 0 {
+		t.Errorf("%d bytes are queued", c.unsent)
+	}
+	c.mu.Unlock()
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+	c.Write([]byte("end"))
+	got := make([]byte, len(text)+3)
+	if _, err := io.ReadFull(peer, got); err != nil || !bytes.Equal(got, append(text[:len(text):len(text)], "end"...)) {
+		t.Error("the peer has something else:", err)
+	}
+	c.mu.Lock()
+	write()
+	c.asked |= wantClose
+	c.mu.Unlock()
+	if err := <-written; !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+	c.loop.post(c)
+	if n, err := peer.Read(got); n != 0 || err != io.EOF {
+		t.Errorf("the peer got %d bytes of it, %v", n, err)
+	}
+	l.Close()
+	<-served
 }

@@ -52,12 +52,23 @@ func (c *Stream) Write(p []byte) (int, error) {
 	if uring.Race {
 		uring.RacePublish()
 	}
+	var first, last *chunk
+	if len(p) > bigChunk { // it takes its time, and the loop waits for mu, with all its connections
+		first, last = c.loop.spare.fill(p)
+	}
 	c.mu.Lock()
 	if c.asked&(wantClose|wantAbort|isFinished) != 0 {
 		c.mu.Unlock()
+		for k := first; k != nil; k = k.next {
+			k.pins.Release()
+		}
 		return 0, c.writeError()
 	}
-	c.push(p)
+	if first != nil {
+		c.queue(first, last, len(p))
+	} else {
+		c.push(p)
+	}
 	post := c.asked&isPosted == 0
 	c.asked |= isPosted
 	c.mu.Unlock()
