@@ -13,7 +13,7 @@
 //	if err := chain.Submit(); err != nil {
 //		...
 //	}
-//	_, err = sync.Wait() // ECANCELED: write says why
+//	_, err = sync.Wait() // ECANCELED: write failed, or was short; write.Wait says which
 //
 // Where there is no io_uring, or it is forbidden, a Ring does the same with threads: see Backend.
 //

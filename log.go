@@ -14,7 +14,7 @@ func (r *Ring) logTo(cfg *Config) {
 		r.log, r.logs = cfg.Logger, true
 	}
 	if backend, why := r.Backend(); backend == Threads {
-		r.log.Info("rio: no io_uring; on threads", "why", why)
+		r.log.Info("rio: on threads, not io_uring", "why", why)
 	}
 	if r.k.Waited > 0 {
 		r.log.Warn("rio: the kernel had no memory for a ring (RLIMIT_MEMLOCK?)", "waited", r.k.Waited)

@@ -153,7 +153,7 @@ func (s *Sim) tear() {
 	}
 }
 
-// Close closes the Ring, and returns when nothing is in flight.
+// Close closes the Ring, and returns when nothing is in flight. A File that is left open keeps the disk's memory.
 func (s *Sim) Close() error { return s.ring.Close() }
 
 // logf writes to the trace. Under mu.
