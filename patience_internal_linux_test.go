@@ -157,3 +157,38 @@ func TestALeaderIsNotAfraidOfWhatIsShort(t *testing.T) {
 	}
 	p.close()
 }
+
+// When the kernel has dropped completions nobody knows whose: all hear of it, or one would wait for ever.
+func TestLostCompletionsBreakTheRing(t *testing.T) {
+	for name, notice := range map[string]func(*Ring) bool{
+		"in an enter":    func(r *Ring) bool { var p patience; return p.endure(&r.lane, uring.EBADR) },
+		"by the sweeper": func(r *Ring) bool { r.sweep(false); return false },
+	} {
+		t.Run(name, func(t *testing.T) { breaksWhatLoses(t, notice) })
+	}
+}
+
+func breaksWhatLoses(t *testing.T, notice func(*Ring) bool) {
+	r, k, f := onPuppet(t, nil)
+	first, second := r.ReadAt(f, make([]byte, 8), 0), r.ReadAt(f, make([]byte, 8), 0)
+	r.SubmitAll()
+	if len(k.has) != 2 {
+		t.Fatalf("the kernel has %d", len(k.has))
+	}
+	k.q.Lose()
+	if notice(r) {
+		t.Error("it goes on")
+	}
+	for _, c := range []Completion[int]{first, second} {
+		if _, err := c.Wait(); !errors.Is(err, uring.EBADR) {
+			t.Error(err)
+		}
+	}
+	if err := r.Close(); !errors.Is(err, uring.EBADR) {
+		t.Error("Close:", err)
+	}
+	own := openRing(t, nil)
+	if n := own.k.CQ.Lost(); n != 0 {
+		t.Errorf("%d were lost before the first", n)
+	}
+}

@@ -142,7 +142,12 @@ func (p *patience) endure(l *lane, errno syscall.Errno) bool {
 		return true
 	case 0, syscall.EAGAIN, syscall.EBUSY: // no memory for requests just now; CQEs to be read first
 		return p.wait(l, errno, time.Minute)
-	case syscall.ENOMEM, uring.EBADR: // EBADR: CQEs were lost for want of memory, the kernel says so once
+	case uring.EBADR: // said once, when CQEs were lost for want of memory: whose, nobody knows, and they would be waited for for ever
+		if l.k.CQ.Lost() > 0 {
+			break
+		}
+		fallthrough
+	case syscall.ENOMEM:
 		return p.wait(l, errno, time.Second/2)
 	}
 	l.ring.fail(errno)

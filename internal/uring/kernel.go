@@ -37,6 +37,7 @@ type Queues struct {
 	// what would be mapped
 	sqHead, sqTail, sqFlags uint32
 	cqHead, cqTail, cqFlags uint32
+	cqOverflow              uint32
 	chain                   []Taken // what Chain has returned, its memory used again
 }
 
@@ -56,7 +57,7 @@ func openOn(c Config) *Ring {
 			sqes: make([]SQE, c.Entries),
 		},
 		CQ: CQ{
-			head: &q.cqHead, tail: &q.cqTail, flags: &q.cqFlags, mask: c.CQEntries - 1, local: start,
+			head: &q.cqHead, tail: &q.cqTail, flags: &q.cqFlags, mask: c.CQEntries - 1, local: start, overflow: &q.cqOverflow,
 			cqes: make([]CQE, c.CQEntries),
 		},
 		Event: c.Event, shares: c.Event != nil, Flags: c.Flags | SetupSubmitAll, Files: c.Files, wait: span{d: c.Wait}, longWait: span{d: c.LongWait}, fd: -1,
@@ -142,6 +143,9 @@ func (q *Queues) Overflown(yes bool) {
 	}
 	atomic.StoreUint32(&q.sqFlags, v)
 }
+
+// Lose says that a CQE was dropped, for want of memory.
+func (q *Queues) Lose() { atomic.AddUint32(&q.cqOverflow, 1) }
 
 // Breaks reports whether res, which q has ended with, ends the chain. A failed sync or fallocate does not, though the man
 // pages say so.

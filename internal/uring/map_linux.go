@@ -35,7 +35,7 @@ func (r *Ring) mapQueues(p *params) (err error) {
 	}
 	r.CQ = CQ{
 		head: word(r.rings, cq.head), tail: word(r.rings, cq.tail), flags: word(r.rings, cq.flags),
-		mask: *word(r.rings, cq.mask),
+		mask: *word(r.rings, cq.mask), overflow: word(r.rings, cq.overflow),
 		cqes: unsafe.Slice((*CQE)(unsafe.Pointer(&r.rings[cq.cqes])), p.cqEntries),
 	}
 	if p.flags&SetupNoSQArray == 0 {

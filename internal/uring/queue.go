@@ -85,6 +85,7 @@ func (q *SQ) TaskWork() bool { return atomic.LoadUint32(q.flags)&sqTaskrun != 0 
 //	head <= tail <= head + entries   (as differences)
 type CQ struct {
 	head, tail, flags *uint32
+	overflow          *uint32
 	mask              uint32
 	local             uint32
 	cqes              []CQE
@@ -105,6 +106,9 @@ func (q *CQ) Next() CQE {
 
 // Done gives what Next has read back to the kernel.
 func (q *CQ) Done() { atomic.StoreUint32(q.head, q.local) }
+
+// Lost is how many CQEs the kernel had to drop: there was no place for them, and no memory to keep them in.
+func (q *CQ) Lost() uint32 { return atomic.LoadUint32(q.overflow) }
 
 // Head is up to where CQEs were given back.
 func (q *CQ) Head() uint32 { return atomic.LoadUint32(q.head) }
