@@ -175,7 +175,7 @@ func ExampleChain() {
 		log.Fatal(err)
 	}
 	if _, err := sync.Wait(); err != nil {
-		log.Fatal(err) // ECANCELED: look at what write says
+		log.Fatal(err) // ECANCELED: write failed, or was short: look at what it says
 	}
 	n, err := write.Wait()
 	fmt.Println(n, "bytes are on disk,", err)
