@@ -17,6 +17,8 @@ import (
 // leaves it as it is.
 type Disk struct{ files map[string][]byte }
 
+func (d *Disk) clone() *Disk { return &Disk{files: maps.Clone(d.files)} }
+
 // Names are the names of the files, sorted.
 func (d *Disk) Names() []string {
 	if d == nil {

@@ -11,7 +11,8 @@ type Faults struct {
 	// Short is how many of the reads and writes transfer less than all, but something.
 	Short float64
 
-	// Fail is how many operations on files fail, with Errno. A write that fails may have written some of it. A sync that
+	// Fail is how many operations on files fail, with Errno: those of the Ring, and File's reads, writes and syncs; not open, rename,
+	// truncate and close. A write that fails may have written some of it. A sync that
 	// fails may have made some of it durable, and forgets the rest: a later sync succeeds without it, though it can be
 	// read until the power is cut.
 	Fail float64
@@ -21,12 +22,13 @@ type Faults struct {
 	// Errno is what they fail with; if 0, EIO.
 	Errno syscall.Errno
 
-	// Enter is how many calls of io_uring_enter fail with EINTR, EAGAIN or EBUSY; the Ring tries again.
+	// Enter is how many calls of io_uring_enter fail with EINTR, EAGAIN or EBUSY; the Ring tries again. With 1 it does so for
+	// a minute, and is broken then.
 	Enter float64
 	// Partial is how many take only some of what they are offered.
 	Partial float64
 	// Unasked is how many operations end with ECANCELED or EINTR before they have begun, though nobody has asked for that,
-	// as they do when a thread ends; the Ring starts them again.
+	// as they do when a thread ends; the Ring starts them again, 255 times.
 	Unasked float64
 	// Overflow is how many completions find the completion queue full, and have to be asked for.
 	Overflow float64

@@ -2,6 +2,7 @@ package riotest
 
 import (
 	"syscall"
+	"time"
 
 	"github.com/seed-9c58b644/rio/internal/uring"
 	"github.com/seed-9c58b644/rio/internal/uring/calls"
@@ -33,7 +34,7 @@ func (r *request) known() bool {
 	}
 	switch r.Op {
 	case uring.OpNop, uring.OpReadv, uring.OpWritev, uring.OpFsync, uring.OpPollAdd, uring.OpSyncFileRange, uring.OpAccept,
-		uring.OpAsyncCancel, uring.OpConnect, uring.OpFallocate, uring.OpRead, uring.OpWrite, uring.OpSend, uring.OpRecv:
+		uring.OpAsyncCancel, uring.OpTimeout, uring.OpConnect, uring.OpFallocate, uring.OpRead, uring.OpWrite, uring.OpSend, uring.OpRecv:
 		return true
 	}
 	return false
@@ -43,6 +44,10 @@ func (r *request) known() bool {
 func (k *kernel) begin(r *request) {
 	if r.Op == uring.OpAsyncCancel {
 		k.complete(r, k.cancel(r))
+		return
+	}
+	if r.Op == uring.OpTimeout {
+		k.nap(r)
 		return
 	}
 	if r.Op != uring.OpNop {
@@ -73,6 +78,26 @@ func (k *kernel) begin(r *request) {
 		r.hold = 1 + k.s.rand.IntN(30)
 	}
 	k.ready = append(k.ready, r)
+}
+
+// A nap ends by itself, at its time. In lockstep there is no time but the program's.
+type nap struct{ until time.Time }
+
+func (n nap) perform(*request) (int32, bool) {
+	return -int32(uring.ETIME), time.Now().Before(n.until)
+}
+
+func (nap) bounded() bool { return false }
+func (nap) release()      {}
+
+// nap begins r, an IORING_OP_TIMEOUT.
+func (k *kernel) nap(r *request) {
+	n := nap{}
+	if !k.s.lockstep {
+		n.until = time.Now().Add(r.Addr.Timeout())
+	}
+	r.file = n
+	k.armed = append(k.armed, r)
 }
 
 func (k *kernel) find(r *request) (errno syscall.Errno) {

@@ -3,7 +3,7 @@
 //
 //	sim, err := riotest.New(seed, &riotest.Options{Faults: riotest.Everything})
 //	f, err := sim.OpenFile("wal", os.O_CREATE|os.O_RDWR, 0o644)
-//	... // whatever the program does, with f and sim.Ring()
+//	... // whatever the program does, with f and sim.Ring(), whose own OpenFile opens the process's files
 //	disk := sim.Crash()
 //	sim, err = riotest.New(seed, &riotest.Options{Disk: disk}) // and see what it makes of that
 //
@@ -66,6 +66,7 @@ type Sim struct {
 	names   names
 	kernels []*kernel
 	off     bool
+	left    *Disk // what Crash has left
 }
 
 // New starts a machine; nil Options are the zero value.
@@ -122,23 +123,27 @@ func (s *Sim) SetFaults(f Faults) {
 
 // Crash cuts the power, and returns what is on the disk then. Of what was written since the last sync of a file any
 // sector may be there or not, of writes in flight too; a file's size is the old one, the new one, or one in between; of
-// changes to names the first few are there. Whatever is in flight, or begun later, fails with EIO. Close is still to be
-// called.
+// changes to names the first few are there. Whatever is in flight, or begun later, fails with EIO. Called again it returns the
+// same. Close is still to be called.
 func (s *Sim) Crash() *Disk {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.off {
 		s.tear()
+		s.left = s.names.cut(s.rand)
 	}
 	s.off = true
-	return s.names.cut(s.rand)
+	return s.left.clone()
 }
 
 // PowerCut returns what a Crash just now could leave, and goes on. Calls with other seeds return other possibilities.
-// Writes in flight don't count.
+// Writes in flight don't count. After Crash it is what that has left.
 func (s *Sim) PowerCut(seed uint64) *Disk {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.off {
+		return s.left.clone()
+	}
 	return s.names.cut(rand.New(rand.NewPCG(s.seed, seed)))
 }
 
