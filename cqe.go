@@ -40,6 +40,9 @@ func (l *lane) drain() uint32 {
 	if n > 0 {
 		q.Done()
 	}
+	if n > 0 && q.Lost() > 0 && l.ring.broke.Load() == nil { // when the queue was full: so somebody reads it afterwards
+		l.cq.work.lost = true
+	}
 	if l.k.SQ.Overflown() {
 		l.cq.work.kick = true
 	}

@@ -1,5 +1,7 @@
 package rio
 
+import "github.com/seed-9c58b644/rio/internal/uring"
+
 // work is what reading the CQ has made possible, and a lock or a system call is needed for. Under cq.mu.
 type work struct {
 	again  []*op    // to be started once more
@@ -9,6 +11,7 @@ type work struct {
 	lent   []loan   // ended, their files still to be taken out of the table
 	kick   bool     // the kernel keeps CQEs back that found no room
 	gaveUp bool     // an accept was cancelled: see exclusive.go
+	lost   bool     // it has dropped some, for want of memory
 	odd    bool     // the kernel gives something up again and again
 }
 
@@ -63,6 +66,9 @@ func (l *lane) follow() {
 		l.ring.openGates(w.gates)
 		for _, o := range abroad {
 			l.ring.resubmit(o)
+		}
+		if w.lost {
+			l.ring.fail(uring.EBADR)
 		}
 		if w.kick {
 			l.kick()

@@ -143,7 +143,7 @@ func (l *lane) cqUnlock() {
 		l.ring.tickets.put(n)
 	}
 	w := &l.cq.work
-	if len(w.again)+len(w.ready)+len(w.handed)+len(w.lent)+len(w.gates) > 0 || w.kick || w.gaveUp {
+	if len(w.again)+len(w.ready)+len(w.handed)+len(w.lent)+len(w.gates) > 0 || w.kick || w.lost || w.gaveUp {
 		l.todo.Store(true)
 	}
 	l.cq.mu.Unlock()

@@ -143,7 +143,7 @@ func (p *patience) endure(l *lane, errno syscall.Errno) bool {
 	case 0, syscall.EAGAIN, syscall.EBUSY: // no memory for requests just now; CQEs to be read first
 		return p.wait(l, errno, time.Minute)
 	case uring.EBADR: // said once, when CQEs were lost for want of memory: whose, nobody knows, and they would be waited for for ever
-		if l.k.CQ.Lost() > 0 {
+		if l.lost() {
 			break
 		}
 		fallthrough
@@ -152,6 +152,13 @@ func (p *patience) endure(l *lane, errno syscall.Errno) bool {
 	}
 	l.ring.fail(errno)
 	return false
+}
+
+// lost reports whether the kernel has dropped CQEs of l.
+func (l *lane) lost() bool {
+	l.cq.mu.Lock()
+	defer l.cqUnlock()
+	return !l.cq.gone && l.k.CQ.Lost() > 0
 }
 
 // wait makes what room it can, and lets some time pass, but not more than limit in all.

@@ -60,9 +60,6 @@ func (r *Ring) sweep(recancel bool) (busy, cancelling, all bool) {
 	r.weigh()
 	defer r.side.met.Store(false) // it meets others, too
 	for l := range r.lanes() {
-		if l.k.CQ.Lost() > 0 && r.broken() == nil { // whoever was told has not looked
-			r.fail(uring.EBADR)
-		}
 		if !l.swept.leaves(l) {
 			l.flush()
 		}
