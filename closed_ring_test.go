@@ -52,6 +52,7 @@ func TestWhatNeedsNoRingFailsWithAClosedOne(t *testing.T) {
 		"the Listener's":  l.SetDeadline(time.Now()),
 		"SetWriteBuffer":  c.SetWriteBuffer(1 << 16),
 		"Alignment":       func() error { _, _, err := f.Alignment(); return err }(),
+		"a Conn's, empty": second(c.Read(nil)),
 		"a Read, empty":   second(f.Read(nil)),
 		"a Write of some": second(f.WriteAt([]byte("x"), 0)),
 	} {

@@ -109,7 +109,7 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	if c == nil || c.r == nil {
 		return 0, invalid("read", "nil Conn")
 	}
-	if len(p) == 0 && !c.closed() {
+	if len(p) == 0 && c.refusal() == nil {
 		return 0, nil // even after the deadline
 	}
 	c.rd.takeTurn()

@@ -53,7 +53,7 @@ func (c *Stream) Write(p []byte) (int, error) {
 		uring.RacePublish()
 	}
 	var first, last *chunk
-	if len(p) > bigChunk { // it takes its time, and the loop waits for mu, with all its connections
+	if len(p) > 4*bigChunk { // it takes its time, and the loop waits for mu, with all its connections
 		first, last = c.loop.spare.fill(p)
 	}
 	c.mu.Lock()
