@@ -129,6 +129,23 @@ func TestKernelHoldsThePagesOfBuffersUntilClose(t *testing.T) {
 }
 
 // Each part of each buffer is written and read in its own place: on the disk, and in memory.
+// The 65th call's pages the kernel doesn't hold, and the Logger hears why.
+func TestBuffersOfMoreCallsThanTheKernelHas(t *testing.T) {
+	var log strings.Builder
+	r := newRing(t, &rio.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	for i := range 65 {
+		if log.Len() > 0 {
+			t.Skipf("nor does it hold those of call %d: %s", i, &log)
+		}
+		if _, err := r.Buffers(1, 4096); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !strings.Contains(log.String(), "64 calls already") {
+		t.Errorf("the Logger has heard %q", &log)
+	}
+}
+
 func TestBuffersCarryWhatTheyShould(t *testing.T) {
 	for _, depth := range []int{1, 64} {
 		t.Run(fmt.Sprint("depth=", depth), func(t *testing.T) {

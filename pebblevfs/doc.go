@@ -14,6 +14,8 @@
 //
 // A store can be opened by either file system, today by one and tomorrow by the other: what is on the disk is the same.
 //
+// On riotest's ring it uses the process's own files all the same: what a power cut leaves of these can't be had there.
+//
 // # What goes where
 //
 //	File.Read, ReadAt, Write, WriteAt   rio.File's

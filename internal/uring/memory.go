@@ -2,6 +2,7 @@ package uring
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"unsafe"
 )
@@ -75,8 +76,11 @@ func Pages(n int) []byte {
 // Register pins b and has the kernel hold its pages (IORING_REGISTER_BUFFERS2, with IORING_RSRC_REGISTER_SPARSE, which is
 // Linux 5.19's). ENOMEM: more than may be locked (RLIMIT_MEMLOCK). One call at a time.
 func (r *Ring) Register(b []byte) (Memory, error) {
-	if r.kernel != nil || len(b) == 0 || len(b) > MaxMemory || len(r.memory) == MemoryPlaces {
+	if r.kernel != nil || len(b) == 0 || len(b) > MaxMemory {
 		return Memory{}, errors.ErrUnsupported
+	}
+	if len(r.memory) == MemoryPlaces {
+		return Memory{}, fmt.Errorf("it holds those of %d calls already", MemoryPlaces)
 	}
 	pins := new(Pins)
 	m := Memory{place: uint16(len(r.memory)), start: pins.Bytes(b).v}
