@@ -10,8 +10,9 @@ import (
 
 // Close stops admission, submits what is queued, lets operations on regular files finish and cancels those that may wait
 // for ever (they resolve with ErrClosed). It returns when the kernel has let go of every buffer and the ring's memory
-// is unmapped. It may be called again. Descriptors that the Ring has opened stay open until their own Close,
-// and whatever else is done with them, but by way of SyscallConn, fails with ErrClosed.
+// is unmapped. It may be called again. Descriptors that the Ring has opened stay open until their own Close;
+// until then they tell their names and addresses, SyscallConn gives access to them, and all else fails with ErrClosed, or what broke the
+// Ring.
 func (r *Ring) Close() error {
 	if err := r.made("Close"); err != nil {
 		return err

@@ -19,7 +19,7 @@ type Config struct {
 	Backend Backend
 
 	// Depth is the number of submission queue entries, 1 to 32768, rounded up to a power of two. If 0, it is 256.
-	// It is the longest Chain, too: 1 leaves none.
+	// So many operations a Chain may have.
 	Depth int
 
 	// CQDepth is the number of completion queue entries (IORING_SETUP_CQSIZE), Depth to 65536, rounded up to a power of

@@ -40,7 +40,7 @@ func (l *lane) drain() uint32 {
 	if n > 0 {
 		q.Done()
 	}
-	if n > 0 && q.Lost() > 0 && l.ring.broke.Load() == nil { // when the queue was full: so somebody reads it afterwards
+	if q.Lost() > 0 && l.ring.broke.Load() == nil { // what an enter says of that may be said to nobody
 		l.cq.work.lost = true
 	}
 	if l.k.SQ.Overflown() {

@@ -42,7 +42,7 @@ func (h *handle) get() bool {
 	return false
 }
 
-// use is get for what needs no ring, but is no closed or broken one's.
+// use is get for what needs no ring, and says why it can't be: see refusal.
 func (h *handle) use() error {
 	if !h.get() {
 		return h.closedError()
@@ -54,7 +54,7 @@ func (h *handle) use() error {
 	return nil
 }
 
-// refusal is why nothing is to be done with h: it is closed, or its Ring is, or that is broken.
+// refusal is why nothing is to be done with h: it is closed, or its Ring is closed or broken.
 func (h *handle) refusal() error {
 	if h.closed() {
 		return h.closedError()

@@ -128,7 +128,6 @@ func TestKernelHoldsThePagesOfBuffersUntilClose(t *testing.T) {
 	eventually(t, "the kernel lets go of the pages", none)
 }
 
-// Each part of each buffer is written and read in its own place: on the disk, and in memory.
 // The 65th call's pages the kernel doesn't hold, and the Logger hears why.
 func TestBuffersOfMoreCallsThanTheKernelHas(t *testing.T) {
 	var log strings.Builder
@@ -146,6 +145,7 @@ func TestBuffersOfMoreCallsThanTheKernelHas(t *testing.T) {
 	}
 }
 
+// Each part of each buffer is written and read in its own place: on the disk, and in memory.
 func TestBuffersCarryWhatTheyShould(t *testing.T) {
 	for _, depth := range []int{1, 64} {
 		t.Run(fmt.Sprint("depth=", depth), func(t *testing.T) {

@@ -169,6 +169,7 @@ func TestLostCompletionsBreakTheRing(t *testing.T) {
 			r.reap()
 			return false
 		},
+		"by the sweeper": func(r *Ring, _ *puppet) bool { r.sweep(false); return false },
 	} {
 		t.Run(name, func(t *testing.T) { breaksWhatLoses(t, notice) })
 	}

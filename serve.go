@@ -28,7 +28,7 @@ type Server struct {
 
 	// MaxUnsent bounds what a slow reader costs: while more bytes of a Stream than that have not been taken by its socket,
 	// nothing is received from it, but 2 MiB at most that were on their way, and Data is not called. If 0, it is 256 KiB.
-	// What Data hands to a goroutine isn't counted: who does that bounds it, and Aborts a Stream that goes beyond.
+	// What Data hands to a goroutine isn't counted: a Handler that does so bounds it, and Aborts a Stream that goes beyond.
 	MaxUnsent int
 }
 

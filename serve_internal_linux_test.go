@@ -249,6 +249,19 @@ func TestALargeWriteDoesNotHoldUpTheLoop(t *testing.T) {
 	text := make([]byte, 5*bigChunk+5)
 	rand.NewChaCha8([32]byte{}).Read(text)
 	begin := text[:10]
+	held := false
+	hold := func(on bool) {
+		if held = on; on {
+			c.mu.Lock()
+		} else {
+			c.mu.Unlock()
+		}
+	}
+	defer func() {
+		if held { // or nothing ends
+			c.mu.Unlock()
+		}
+	}()
 	written := make(chan error, 1)
 	write := func() { // returns when it has copied, and waits for mu, which is held
 		spare := &c.loop.spare
@@ -269,13 +282,13 @@ func TestALargeWriteDoesNotHoldUpTheLoop(t *testing.T) {
 			return true
 		})
 	}
-	c.mu.Lock()
+	hold(true)
 	c.push(begin) // which is still to be sent
 	write()
 	if c.unsent != len(begin) {
 		t.Errorf("%d bytes are queued", c.unsent)
 	}
-	c.mu.Unlock()
+	hold(false)
 	if err := <-written; err != nil {
 		t.Error(err)
 	}
@@ -285,10 +298,10 @@ func TestALargeWriteDoesNotHoldUpTheLoop(t *testing.T) {
 	if _, err := io.ReadFull(peer, got); err != nil || !bytes.Equal(got, want) {
 		t.Error("the peer has something else:", err)
 	}
-	c.mu.Lock()
+	hold(true)
 	write()
 	c.asked |= wantClose
-	c.mu.Unlock()
+	hold(false)
 	if err := <-written; !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
@@ -296,6 +309,46 @@ func TestALargeWriteDoesNotHoldUpTheLoop(t *testing.T) {
 	if n, err := peer.Read(got); n != 0 || err != io.EOF {
 		t.Errorf("the peer got %d bytes of it, %v", n, err)
 	}
+	l.Close()
+	<-served
+}
+
+// A counter writes more than a chunk sixteen times, and tells in how many chunks that lies.
+type counter chan int
+
+func (n counter) Data(c *Stream, _ []byte) {
+	for range 16 {
+		c.Write(make([]byte, bigChunk+1))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	chunks := 0
+	for k := c.out; k != nil; k = k.next {
+		chunks++
+	}
+	n <- chunks
+}
+
+func (counter) Closed(*Stream, error) {}
+
+// Writes share chunks, but for very large ones.
+func TestWritesShareChunks(t *testing.T) {
+	r := openRing(t, nil)
+	l, err := r.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, served := make(counter, 1), make(chan error, 1)
+	go func() { served <- l.Serve(context.Background(), &Server{Open: func(*Stream) Handler { return n }}) }()
+	peer, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	peer.Write([]byte("x"))
+	if n := <-n; n != 17 {
+		t.Errorf("1 MiB and 16 bytes lie in %d chunks", n)
+	}
+	peer.Close()
 	l.Close()
 	<-served
 }

@@ -3,7 +3,7 @@ package rio
 // Stats are a Ring's figures: places in use, and totals since New.
 type Stats struct {
 	InFlight  int    // operations started whose completion has not been read
-	Capacity  int    // how many that may be; a Chain's are Depth at most
+	Capacity  int    // how many that may be; in one Chain, Depth
 	Started   uint64 // operations
 	Completed uint64 // operations
 	Enters    uint64 // io_uring_enter system calls; with Threads, of what stands in for them

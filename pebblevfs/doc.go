@@ -14,7 +14,7 @@
 //
 // A store can be opened by either file system, today by one and tomorrow by the other: what is on the disk is the same.
 //
-// On riotest's ring it uses the process's own files all the same: what a power cut leaves of these can't be had there.
+// On riotest's ring, too, its files are the process's own, not the simulated disk's: no power cut touches them.
 //
 // # What goes where
 //

@@ -17,5 +17,6 @@
 //	node, err := raft.NewRaft(config, machine, log, log, snapshots, transport)
 //
 // Close the ring last. The log's directory of segments is a small bbolt file, which raft-wal keeps by itself; either is
-// used alone as well. On riotest's ring the log is in the process's own files all the same.
+// used alone as well. On riotest's ring, too, the log is in the process's own files, not on the
+// simulated disk.
 package raftwal

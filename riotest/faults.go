@@ -11,8 +11,8 @@ type Faults struct {
 	// Short is how many of the reads and writes transfer less than all, but something.
 	Short float64
 
-	// Fail is how many operations on files fail, with Errno: those of the Ring, and File's reads, writes and syncs; not open, rename,
-	// truncate and close. A write that fails may have written some of it. A sync that
+	// Fail is how many operations on files fail, with Errno. Operations are the Ring's, and a File's reads, writes and syncs; to open,
+	// rename, truncate and close is none. A write that fails may have written some of it. A sync that
 	// fails may have made some of it durable, and forgets the rest: a later sync succeeds without it, though it can be
 	// read until the power is cut.
 	Fail float64
@@ -28,7 +28,7 @@ type Faults struct {
 	// Partial is how many take only some of what they are offered.
 	Partial float64
 	// Unasked is how many operations end with ECANCELED or EINTR before they have begun, though nobody has asked for that,
-	// as they do when a thread ends; the Ring starts them again, 255 times.
+	// as they do when a thread ends; the Ring starts them again, however often: with 1 they never end, nor does Close.
 	Unasked float64
 	// Overflow is how many completions find the completion queue full, and have to be asked for.
 	Overflow float64

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 // A spy is a kernel whose enters are counted.
 type spy struct {
 	*kernel
+	mu      sync.Mutex
 	failed  map[syscall.Errno]int
 	partial int
 }
@@ -26,6 +28,8 @@ func (k *spy) Enter(submit, wait, flags uint32, limit time.Duration) (int, sysca
 	offered := min(submit, k.q.Published())
 	k.s.mu.Unlock()
 	n, errno := k.kernel.Enter(submit, wait, flags, limit)
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	switch {
 	case errno != 0 && errno != uring.ETIME:
 		k.failed[errno]++
@@ -112,6 +116,26 @@ func TestWhatIsInterruptedAgainAndAgainSucceeds(t *testing.T) {
 		}
 		writeMany(t, s, 400)
 		s.Close()
+	}
+}
+
+// A nap takes its time; in lockstep, none.
+func TestNapsInLockstepTakeNoTime(t *testing.T) {
+	var pins uring.Pins
+	defer pins.Release()
+	ts := new(uring.Timespec)
+	ts.Set(int64(time.Hour))
+	for _, lockstep := range []bool{true, false} {
+		s, k := spied(t, 1, Faults{})
+		s.mu.Lock()
+		s.lockstep = lockstep
+		r := &request{Request: uring.Request{Op: uring.OpTimeout, Addr: pins.Timespec(ts)}}
+		k.nap(r)
+		if res, blocked := r.file.perform(r); blocked == lockstep || res != -int32(uring.ETIME) {
+			t.Errorf("lockstep %v: %d, it waits: %v", lockstep, res, blocked)
+		}
+		s.lockstep, k.armed = true, nil
+		s.mu.Unlock()
 	}
 }
 
