@@ -13,9 +13,8 @@ import (
 // kernel looks a descriptor up when it starts the request. So either it starts while RawConn.Control keeps the file open,
 // which is the case for a plain operation that is submitted in there; or, for what starts later (behind a Link, drained, in a
 // Chain, with SQPOLL, on a worker of the kernel's, or for want of room in the queue), the file itself is put into the ring's table of
-// registered files, in Control, and taken out when the operation is done. No operation is waited for in Control, only that the
-// kernel takes it: closing a socket or a pipe would block. Nor is the descriptor duplicated: closing the duplicate would drop
-// the process's fcntl locks.
+// registered files, in Control, and taken out when the operation is done. In Control it is waited for that the kernel takes it, not for its
+// end: closing a socket or a pipe would block. Nor is the descriptor duplicated: closing that would drop the process's fcntl locks.
 
 // look asks for what has to be known of a foreign descriptor beforehand.
 func (r *Ring) look(c *call, t *target) (err error) {

@@ -166,8 +166,7 @@ func dup(op string, f syscall.Conn) (fd int, err error) {
 	if err != nil {
 		return -1, foreignError(op, err)
 	}
-	e := rc.Control(func(p uintptr) { fd, err = uring.Dup(int(p)) })
-	if e != nil {
+	if e := rc.Control(func(p uintptr) { fd, err = uring.Dup(int(p)) }); e != nil {
 		return -1, foreignError(op, e)
 	}
 	return fd, err
