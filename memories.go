@@ -38,8 +38,8 @@ func (o *op) registered(all uring.Memories, p []byte) bool {
 //
 // The memory is Go's, and lasts as long as somebody refers to it; r does until Close. So call Buffers once for a pool,
 // not for each transfer. It counts as locked (RLIMIT_MEMLOCK). What the kernel doesn't take, because that limit is reached,
-// or it has those of 64 calls (one of more than 1 GiB counts as several), or it is older than Linux 5.19, or r runs on threads, are buffers all the same; Config.Logger hears
-// of it.
+// or it has those of 64 calls (one of more than 1 GiB counts as several), or it is older than Linux 5.19, or r runs on threads,
+// are buffers all the same; Config.Logger hears of it.
 func (r *Ring) Buffers(n, size int) ([][]byte, error) {
 	if err := r.usable("Buffers"); err != nil {
 		return nil, err

@@ -159,19 +159,26 @@ func TestOperationsEndInAnyOrder(t *testing.T) {
 	}
 }
 
+// oneFile is a Sim in lockstep, and a file on its disk.
+func oneFile(t *testing.T, seed uint64) (*Sim, *rio.File) {
+	t.Helper()
+	s, err := New(seed, &Options{Lockstep: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := s.OpenFile("a", os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, f
+}
+
 // left runs do on a file of two sectors that hold "old", and is what power cuts may leave of it: "old", "new", or both.
 func left(t *testing.T, faults Faults, do func(*Sim, *rio.File)) (found map[string]int) {
 	t.Helper()
 	found = map[string]int{}
 	for seed := range uint64(60) {
-		s, err := New(seed, &Options{Lockstep: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, err := s.OpenFile("a", os.O_CREATE|os.O_RDWR, 0o644)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s, f := oneFile(t, seed)
 		f.WriteAt(bytes.Repeat([]byte("o"), 2*sectorSize), 0)
 		f.Sync()
 		s.SetFaults(faults)
@@ -242,14 +249,7 @@ func TestWhatFailedSyncsAndWritesLeave(t *testing.T) {
 // What Crash leaves is what it leaves, however often one asks; and it is the asker's.
 func TestCrashTwiceLeavesTheSame(t *testing.T) {
 	for seed := range uint64(30) {
-		s, err := New(seed, &Options{Lockstep: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, err := s.OpenFile("a", os.O_CREATE|os.O_RDWR, 0o644)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s, f := oneFile(t, seed)
 		f.WriteAt(make([]byte, 8192), 0)
 		f.Sync()
 		f.WriteAt(bytes.Repeat([]byte{1}, 8192), 0)
