@@ -53,8 +53,9 @@ func (q *SQ) TryClaim() *SQE {
 // the last one asks.
 func (q *SQ) Claimed() uint32 { return q.local }
 
-// Publish hands everything claimed to the kernel. A published SQE is the kernel's: only its CQE ends it.
-func (q *SQ) Publish() { atomic.StoreUint32(q.tail, q.local) }
+// Publish hands everything claimed to the kernel. A published SQE is the kernel's: only its CQE ends it. Callers unlock what
+// serialises them before they look whether anybody waits for that: see publish.
+func (q *SQ) Publish() { publish(q.tail, q.local) }
 
 // Tail is up to where SQEs are published.
 func (q *SQ) Tail() uint32 { return atomic.LoadUint32(q.tail) }

@@ -104,3 +104,24 @@ func moves(b *testing.B, goroutines int, make func(g int) (do func() (int, sysca
 	all.Wait()
 	b.ReportMetric(float64(cpu()-began)/float64(b.N), "cpu-ns/op")
 }
+
+// A tail that is stored plainly, where that does; without, atomically. What is timed is an SQE, from lock to unlock.
+func BenchmarkWorthPlainTail(b *testing.B) {
+	for _, with := range []string{"with", "without"} {
+		b.Run(with, func(b *testing.B) {
+			show := publish
+			if with == "without" {
+				show = atomic.StoreUint32
+			}
+			var mu sync.Mutex
+			var tail uint32
+			sqes := make([]SQE, 512)
+			for i := uint32(0); b.Loop(); i++ {
+				mu.Lock()
+				sqes[i%512].Fill(0, 0, -1, 0, Addr{}, 0, 0, uint64(i))
+				show(&tail, i)
+				mu.Unlock()
+			}
+		})
+	}
+}
