@@ -49,8 +49,7 @@ func (l *lane) lead(o *op, ctx context.Context) {
 			l.yielding.Store(true)
 			inTurn := l.scheduler.yield(l, o, l.feed(o))
 			l.yielding.Store(false)
-			l.flush()
-			l.reap()
+			l.submitFor()
 			if !inTurn {
 				break
 			}

@@ -11,10 +11,12 @@ import (
 // written without a lock, for a wrong one costs time and nothing else.
 type scheduler struct {
 	gain atomic.Int32 // how often more to yield, because others had submitted something then
+	few  atomic.Bool  // they are too few for that: see submitFor
 	slow atomic.Int32 // that letting others run takes long: two for each time that it has, one less for each that it has not
 	shy  atomic.Int32 // how often more not to, because of that
 	fear atomic.Int32 // how long shy was to last the last time
 
+	enter  atomic.Int64 // what one with few takes, nanoseconds
 	breaks breaks
 }
 

@@ -14,8 +14,9 @@ import (
 // at a time on the Ring never has any.
 type sideLanes struct {
 	open   atomic.Pointer[[]*lane]
-	local  sync.Pool     // of *lane: the one of the P that asks
+	local  sync.Pool     // of *dealt: what the P that asks has got
 	next   atomic.Uint32 // the lane of the next P that asks
+	deal   atomic.Uint32 // how often lanes were dealt out anew
 	mu     sync.Mutex    // who opens them
 	most   int           // how many there may be; 0: none, or no more to be tried
 	config uring.Config
@@ -25,6 +26,8 @@ type sideLanes struct {
 	contended int
 	begun     uint64 // on the first lane, when it last looked: what side lanes would carry, and its relay's wakes
 	wakes     uint32
+	uneven    int // for how many ticks a lane has had nothing to do, and another much
+	patience  int // for how many it may
 }
 
 // spreadLanes has every Ring open so many side lanes at once, and take them in turn, whoever asks: so that tests meet all
@@ -80,23 +83,6 @@ func (r *Ring) route(k kind, h *handle, ord Ordering) *lane {
 		return &r.lane
 	}
 	return r.choose(k, h, ord)
-}
-
-// choose is route where there are side lanes.
-func (r *Ring) choose(k kind, h *handle, ord Ordering) *lane {
-	if ord != None || !kinds[k].inline || h != nil && (!h.bounded || h.direct) || r.following.Load() {
-		return &r.lane
-	}
-	l, _ := r.side.local.Get().(*lane)
-	if l == nil || spreadLanes > 0 {
-		l = &r.lane
-		all := r.sides()
-		if n := r.side.next.Add(1) % uint32(len(all)+1); n > 0 {
-			l = all[n-1]
-		}
-	}
-	r.side.local.Put(l)
-	return l
 }
 
 // meet is called by who is about to submit. On the first lane it notes whether somebody else is at it, too.

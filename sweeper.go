@@ -58,6 +58,7 @@ func (r *Ring) sweeper() {
 func (r *Ring) sweep(recancel bool) (busy, cancelling, all bool) {
 	all = true
 	r.weigh()
+	r.even()
 	defer r.side.met.Store(false) // it meets others, too
 	for l := range r.lanes() {
 		if !l.swept.leaves(l) {

@@ -25,7 +25,7 @@ func (l *lane) await(o *op, ctx context.Context) bool {
 
 // shared reports whether others are on l, who might have something to submit too if they were let run first: one enter for all.
 func (l *lane) shared() bool {
-	return l.parked.Load() > 0 || l.relay.active.Load() || l.yielding.Load() || l.scheduler.gains(l)
+	return l.parked.Load() > 0 || l.scheduler.pays(l) && (l.relay.active.Load() || l.yielding.Load() || l.scheduler.gains(l))
 }
 
 // help submits what everybody has queued, and reads everybody's completions, of which that of o may be one. The caller

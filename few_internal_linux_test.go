@@ -1,0 +1,91 @@
+package rio
+
+import (
+	"os"
+	"sync"
+	"testing"
+	"time"
+)
+
+// setHandOver is what sleeping and being woken is said to cost.
+func setHandOver(tb testing.TB, d time.Duration) {
+	tb.Helper()
+	old := handOver
+	handOver = d
+	tb.Cleanup(func() { handOver = old })
+}
+
+// Two goroutines of one P share their enters if that costs less than each saves, and have one each if it costs more; but not
+// while something is in flight that doesn't end in the enter: who waits for that sleeps anyway.
+func TestFewShareTheirEntersIfThatPays(t *testing.T) {
+	notUnderRace(t)
+	firstLaneOnly(t)
+	withProcs(t, 1)
+	const each = 20000
+	for _, c := range []struct {
+		says     string
+		handOver time.Duration
+		waiting  bool
+		shares   bool
+	}{
+		{"waking is for nothing", 0, false, true},
+		{"waking takes an hour", time.Hour, false, false},
+		{"waking takes an hour, something is in flight", time.Hour, true, true},
+	} {
+		t.Run(c.says, func(t *testing.T) {
+			setHandOver(t, c.handOver)
+			r := openRing(t, nil)
+			if c.waiting {
+				from, to, err := os.Pipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer from.Close()
+				read := r.ReadAt(from, make([]byte, 1), 0)
+				defer read.Wait()
+				defer to.Close()
+			}
+			before := r.Stats()
+			var all sync.WaitGroup
+			for range 2 {
+				all.Go(func() {
+					for range each {
+						if _, err := r.Nop().Wait(); err != nil {
+							t.Error(err)
+							return
+						}
+					}
+				})
+			}
+			all.Wait()
+			after := r.Stats()
+			if ops := after.Completed - before.Completed; ops != 2*each {
+				t.Errorf("%d NOPs of %d have ended", ops, 2*each)
+			}
+			// They find each other by chance, and one may be let run on its own by the machine: so it is not exactly half.
+			enters := after.Enters - before.Enters
+			if shares := enters < 2*each*3/4; shares != c.shares {
+				t.Errorf("%d enters for %d operations", enters, 2*each)
+			}
+		})
+	}
+}
+
+// Few goroutines whose operations end in their enter have one each, where sleeping and being woken costs more than that saves;
+// without, they wait for each other. One P, and two.
+func BenchmarkWorthEnteringForOneself(b *testing.B) {
+	for _, c := range []struct {
+		says            string
+		procs, together int
+	}{{"2of1P", 1, 2}, {"3of1P", 1, 3}, {"4of2Ps", 2, 4}, {"64of2Ps", 2, 64}} {
+		for _, with := range []string{"with", "without"} {
+			b.Run(with+"/"+c.says, func(b *testing.B) {
+				if with == "without" {
+					setHandOver(b, 0)
+				}
+				withProcs(b, c.procs)
+				nops(b, ringFor(b), c.together, 1, waited)
+			})
+		}
+	}
+}
