@@ -111,17 +111,23 @@ func (r *Ring) submitChain(c *Chain) error {
 	if err != nil {
 		return err
 	}
+	coupled := false
+	defer func() {
+		if !coupled { // an error; or a Control has panicked, or ended its goroutine
+			for _, o := range ops {
+				r.abandon(o, o.gen())
+			}
+		}
+	}()
 	for i, t := range targets {
 		if !t.lent {
 			continue
 		}
 		if err := r.lend(ops[i], t.raw); err != nil {
-			for _, o := range ops {
-				r.abandon(o, o.gen())
-			}
 			return fmt.Errorf("rio: Chain.Submit: operation %d: %w", i+1, foreignError(kinds[c.calls[i].kind].name, err))
 		}
 	}
+	coupled = true
 	r.couple(c, ops)
 	r.started()
 	return nil

@@ -17,11 +17,12 @@ func (r *Ring) Close() error {
 	if err := r.made("Close"); err != nil {
 		return err
 	}
-	r.closeOnce.Do(func() { r.closeErr = r.shut() })
+	r.closeOnce.Do(r.shut)
 	return r.closeErr
 }
 
-func (r *Ring) shut() error {
+// shut sets closeErr.
+func (r *Ring) shut() {
 	r.services.end()
 	r.refuseMore(ErrClosed)
 	var idles []*op
@@ -47,9 +48,14 @@ func (r *Ring) shut() error {
 		l.leave()
 	}
 	r.netpoll.close()
+	defer func() { r.closeErr = r.unmap() }() // whatever becomes of Config.Profile's writer, which may panic
 	if r.profile != nil {
 		r.profile.write(r)
 	}
+}
+
+// unmap gives back the kernel's rings. Nobody uses them any more.
+func (r *Ring) unmap() error {
 	if r.broken() != nil && r.inFlight() > 0 {
 		wrecks.mu.Lock()
 		wrecks.rings = append(wrecks.rings, r)

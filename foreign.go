@@ -51,7 +51,7 @@ func (r *Ring) look(c *call, t *target) (err error) {
 	var domain int // not c: what goes into this closure goes to the heap, for the ring's own handles too
 	var sockErr error
 	bounded, socket, remote, connect := false, false, false, c.kind == kindConnect
-	err = t.raw.Control(func(fd uintptr) {
+	err = control(t.raw, func(fd uintptr) {
 		if connect {
 			domain, sockErr = uring.Domain(int(fd))
 		} else {
@@ -123,52 +123,27 @@ func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (o *op, ge
 	gen = o.gen()
 	o.setForeign(r, &t)
 	r.sq.mu.Unlock()
+	has := false // the kernel, or the order, has o
+	defer func(o *op, gen uint64) {
+		if !has { // an error; or Control has panicked, or ended its goroutine
+			r.abandon(o, gen)
+		}
+	}(o, gen)
 	if t.lent {
 		if err = r.lend(o, t.raw); err == nil {
 			r.sq.mu.Lock()
 			r.place(o, ord, false)
 			r.sq.mu.Unlock()
+			has = true
 		}
 	} else {
-		err = r.enterIn(o, t.raw)
+		err = r.enterIn(o, t.raw, &has)
 	}
 	if err != nil {
-		r.abandon(o, gen)
 		return nil, 0, foreignError(kinds[c.kind].name, err)
 	}
 	r.started()
 	return o, gen, nil
-}
-
-// enterIn publishes o and submits it while raw keeps its descriptor open.
-func (r *Ring) enterIn(o *op, raw syscall.RawConn) error {
-	if !r.use() {
-		return ErrClosed
-	}
-	enters := 0
-	defer func() {
-		r.unuse(enters)
-		r.follow()
-	}()
-	return raw.Control(func(fd uintptr) {
-		r.sq.mu.Lock()
-		for !r.k.SQ.Has(1) && r.broken() == nil {
-			r.sq.mu.Unlock()
-			enters += r.submitWith(patience{within: true}, r.k.SQ.Tail())
-			r.sq.mu.Lock()
-		}
-		if r.broken() != nil {
-			r.sq.mu.Unlock()
-			return
-		}
-		o.fd = int32(fd)
-		if o.tries == 0 {
-			r.join(o)
-		}
-		r.write(train{first: o, last: o, n: 1})
-		r.sq.mu.Unlock()
-		enters += r.submitWith(patience{within: true}, r.k.SQ.Tail())
-	})
 }
 
 // abandon ends an operation that never reached the kernel and that nobody has heard of.
@@ -189,7 +164,7 @@ func (r *Ring) abandon(o *op, gen uint64) {
 func (r *Ring) resubmit(o *op) {
 	raw, err := o.x.file.SyscallConn()
 	if err == nil {
-		err = r.enterIn(o, raw)
+		err = r.enterIn(o, raw, new(bool))
 	}
 	if err != nil {
 		r.lock()

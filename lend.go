@@ -9,7 +9,7 @@ func (r *Ring) lend(o *op, raw syscall.RawConn) error {
 		return k.Lend(place, o.x.file)
 	}
 	var regErr error
-	err := raw.Control(func(fd uintptr) { regErr = r.setFile(place, int(fd)) })
+	err := control(raw, func(fd uintptr) { regErr = r.setFile(place, int(fd)) })
 	if err == nil {
 		err = regErr
 	}
