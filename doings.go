@@ -133,9 +133,14 @@ func (l *loop) sent(c *Stream, res int32) {
 	l.mark(c)
 }
 
-// fail is the end of c, because of err, unless there was another reason.
+// fail is the end of c, because of err, unless there was another reason: Abort is one, even before the loop has come to that.
 func (c *Stream) fail(err error) {
 	if c.has&isOver == 0 {
+		c.mu.Lock()
+		if c.asked&wantAbort != 0 {
+			err = errConnClosed
+		}
+		c.mu.Unlock()
 		c.has |= isOver
 		c.err = &net.OpError{Op: "serve", Net: c.loop.v.l.addr.Network(), Addr: c.RemoteAddr(), Err: err}
 	}

@@ -1,7 +1,9 @@
 package rio
 
 import (
+	"context"
 	"errors"
+	"net"
 	"runtime"
 	"syscall"
 	"testing"
@@ -161,5 +163,41 @@ func TestStreamsLeaveALoopThePlacesThatItNeeds(t *testing.T) {
 	}()
 	if n := l.k.SQ.Claimed() - before; n != loopReserve {
 		t.Errorf("%d of %d were written", n, loopReserve)
+	}
+}
+
+// breaker is a Handler that aborts when something comes, and finds at once that the peer has gone.
+type breaker struct{ closed chan error }
+
+func (b breaker) Data(s *Stream, _ []byte) {
+	s.Abort()
+	s.fail(syscall.ECONNRESET) // as for the CQE of a send, behind this one
+}
+func (b breaker) Closed(_ *Stream, err error) { b.closed <- err }
+
+// Abort is why a Stream ends, though its socket fails before the loop has come to that.
+func TestAbortIsWhyThoughThePeerResets(t *testing.T) {
+	r := openRing(t, nil)
+	l, err := r.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	b, done := breaker{make(chan error, 1)}, make(chan error, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go func() { done <- l.Serve(ctx, &Server{Open: func(*Stream) Handler { return b }}) }()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.Write([]byte("x"))
+	if err := <-b.closed; !errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) {
+		t.Error(err)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
