@@ -2,7 +2,7 @@ package rio
 
 import (
 	"errors"
-	"sync/atomic"
+	"sync"
 	"syscall"
 )
 
@@ -12,17 +12,28 @@ import (
 // errUncalled is what a Control has done that says nothing else.
 var errUncalled = errors.New("RawConn.Control has not called its function")
 
-// control is raw.Control, but that calls f once, before it returns, or is an error; what it says after f is of no account.
+// control is raw.Control, but that calls f once, before it returns, or is an error; what it says after f is of no account. If somebody
+// else is at f when Control returns it waits for that.
 func control(raw syscall.RawConn, f func(fd uintptr)) error {
-	var called atomic.Bool // or it won't be any more
-	defer called.Store(true)
+	var mu sync.Mutex
+	called, over := false, false // over: or it won't be any more
+	end := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+		return called
+	}
+	defer end()
 	err := raw.Control(func(fd uintptr) {
-		if called.CompareAndSwap(false, true) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !called && !over {
+			called = true
 			f(fd)
 		}
 	})
 	switch {
-	case !called.CompareAndSwap(false, true):
+	case end():
 		return nil
 	case err == nil:
 		return errUncalled

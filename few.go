@@ -6,8 +6,8 @@ import (
 )
 
 // Who shares an enter saves a part of it, and sleeps until it is his turn. What many save is more than that costs; what a few do
-// depends on the machine, so their enters are timed. If they are better off with one each, they have that: one in 2^probe then tries
-// anew, as who is alone does.
+// depends on the machine, so their enters are timed. If they are better off with one each, they have that, and let each other run after
+// some; one in 2^probe then tries anew, as who is alone does.
 
 // handOver is about what it costs to sleep and be woken. Tests change it.
 var handOver = 400 * time.Nanosecond
@@ -42,7 +42,7 @@ func (l *lane) submitFor() {
 		s.enter.Store(int64(enter))
 	}
 	l.reap()
-	if n > 0 && n < tooMany && enter > 0 && enter-enter/time.Duration(n) < handOver && l.allRead() {
+	if n > 1 && n < tooMany && enter > 0 && enter-enter/time.Duration(n) < handOver && l.allRead() {
 		s.gain.Store(0)
 		s.few.Store(true)
 	}

@@ -3,6 +3,7 @@ package rio
 import (
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -68,6 +69,41 @@ func TestFewShareTheirEntersIfThatPays(t *testing.T) {
 				t.Errorf("%d enters for %d operations", enters, 2*each)
 			}
 		})
+	}
+}
+
+// Of two goroutines of one P that have their own enters each comes to its turn after some of the other's, not when the runtime or a break
+// says so, which is after thousands.
+func TestFewLetEachOtherRun(t *testing.T) {
+	notUnderRace(t)
+	firstLaneOnly(t)
+	withProcs(t, 1)
+	setHandOver(t, time.Hour)
+	r := openRing(t, nil)
+	var done [2]atomic.Int64
+	var longest atomic.Int64
+	var all sync.WaitGroup
+	for me := range done {
+		all.Go(func() {
+			run, others := int64(0), int64(-1)
+			for i := range 100000 {
+				if _, err := r.Nop().Wait(); err != nil {
+					t.Error(err)
+					return
+				}
+				done[me].Add(1)
+				if n := done[1-me].Load(); n != others {
+					run, others = 0, n
+				}
+				if run++; i > 50000 && others < 90000 && run > longest.Load() { // they have met, and the other is there still
+					longest.Store(run)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := longest.Load(); n < 2 || n > 5000 {
+		t.Errorf("%d operations without the other", n)
 	}
 }
 

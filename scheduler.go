@@ -35,6 +35,8 @@ const (
 	maxFear  = 1 << 14
 	// One in 2^glance of those whose calls are short looks whether it is time for a break.
 	glance = 4
+	// After 2^stint enters one of few lets the others run.
+	stint = 6
 )
 
 // gains reports whether it paid to yield lately, or whether to try.
@@ -125,7 +127,10 @@ func (s *scheduler) soon() {
 
 // mindOthers lets one in so many look whether it is time to let others run.
 func (l *lane) mindOthers() {
-	if oneIn(glance, l.flushed.Load()) {
+	f := l.flushed.Load()
+	if l.scheduler.few.Load() && oneIn(stint, f) {
+		runtime.Gosched()
+	} else if oneIn(glance, f) {
 		l.takeBreak()
 	}
 }
