@@ -70,7 +70,7 @@ func (q *SQ) Left(tail uint32) uint32 { return tail - atomic.LoadUint32(q.head) 
 func (q *SQ) Pending() uint32 { return atomic.LoadUint32(q.tail) - atomic.LoadUint32(q.head) }
 
 // NeedWakeup reports whether the SQPOLL thread sleeps (IORING_SQ_NEED_WAKEUP). The flag must be read after a full
-// barrier behind the tail's store; Go's atomics are sequentially consistent, so Publish and this load are enough.
+// barrier behind the tail's store: Publish, an unlock, and this load are enough.
 func (q *SQ) NeedWakeup() bool { return atomic.LoadUint32(q.flags)&sqNeedWakeup != 0 }
 
 // Overflown reports whether the kernel keeps CQEs that had no place (IORING_SQ_CQ_OVERFLOW): an enter for events
