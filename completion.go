@@ -76,6 +76,9 @@ func (c Completion[T]) Wait() (v T, err error) {
 		helped = true
 	}
 	if ok {
+		if helped {
+			o.lane.takeTurns()
+		}
 		if p, ok := any(&v).(*int); ok {
 			*p = int(res)
 		}

@@ -2,6 +2,7 @@ package rio
 
 import (
 	"cmp"
+	"runtime"
 	"time"
 )
 
@@ -12,8 +13,18 @@ import (
 // handOver is about what it costs to sleep and be woken. Tests change it.
 var handOver = 400 * time.Nanosecond
 
-// tooMany are never too few.
-const tooMany = 8
+// tooMany are never too few. Who tries, and finds nobody, so often believes it.
+const tooMany, maxTrials = 8, 8
+
+// stint is that after 2^stint enters one of few lets the others run.
+const stint = 6
+
+// takeTurns does that. Its caller has just had a result: who is let run for a trial has something to start then, which counts.
+func (l *lane) takeTurns() {
+	if l.scheduler.few.Load() && oneIn(stint, l.flushed.Load()) {
+		runtime.Gosched()
+	}
+}
 
 // pays reports whether sharing an enter may, as far as is known: one in 2^probe tries anew.
 func (s *scheduler) pays(l *lane) bool {
@@ -22,30 +33,39 @@ func (s *scheduler) pays(l *lane) bool {
 			return false
 		}
 		s.few.Store(false)
+		s.trials.Add(1)
 	}
 	return true
 }
 
 // submitFor submits what others have left to the leader, and reads what ends. Each of n saves what the others of them pay for the
-// enter, and sleeps for that: so if what they do ends in it few are better off with an enter each.
-func (l *lane) submitFor() {
-	s, before := &l.scheduler, l.flushed.Load()
+// enter, and sleeps for that: so if what they do ends in it few are better off with an enter each. Who was let run after before may have
+// submitted what he had begun, and the leader's with it: he counts, too.
+func (l *lane) submitFor(before uint32) {
+	s, mine := &l.scheduler, l.flushed.Load()
 	enter := time.Duration(s.enter.Load())
-	timed, began := oneIn(sample, before), time.Time{}
+	timed, began := oneIn(sample, mine), time.Time{}
 	if timed {
 		began = time.Now()
 	}
 	l.flush()
-	n := l.flushed.Load() - before
-	if timed && n > 0 && n < tooMany {
+	now := l.flushed.Load()
+	n := now - before
+	if timed && now != mine && n < tooMany {
 		enter = min(time.Since(began), cmp.Or(enter+enter/8, time.Hour)) // sometimes others are in its way
 		s.enter.Store(int64(enter))
 	}
 	l.reap()
-	if n > 1 && n < tooMany && enter > 0 && enter-enter/time.Duration(n) < handOver && l.allRead() {
-		s.gain.Store(0)
-		s.few.Store(true)
+	switch trials := s.trials.Load(); {
+	case n <= 1 && trials%maxTrials != 0: // nobody was there just now
+	case n > 1 && n < tooMany && enter > 0 && enter-enter/time.Duration(n) < handOver && l.allRead():
+		s.trials.Store(0)
+	default:
+		s.trials.Store(0)
+		return
 	}
+	s.gain.Store(0)
+	s.few.Store(true)
 }
 
 // allRead reports whether all that has a Completion has ended.

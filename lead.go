@@ -46,10 +46,11 @@ func (l *lane) lead(o *op, ctx context.Context) {
 	var p patience
 	for some := true; ; {
 		for some && l.shared() && !o.isDone() && (ctx == nil || ctx.Err() == nil) {
+			before := l.flushed.Load()
 			l.yielding.Store(true)
 			inTurn := l.scheduler.yield(l, o, l.feed(o))
 			l.yielding.Store(false)
-			l.submitFor()
+			l.submitFor(before)
 			if !inTurn {
 				break
 			}

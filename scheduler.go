@@ -17,6 +17,7 @@ type scheduler struct {
 	fear atomic.Int32 // how long shy was to last the last time
 
 	enter  atomic.Int64 // what one with few takes, nanoseconds
+	trials atomic.Int32 // how often few was tried anew, and nobody was there
 	breaks breaks
 }
 
@@ -35,8 +36,6 @@ const (
 	maxFear  = 1 << 14
 	// One in 2^glance of those whose calls are short looks whether it is time for a break.
 	glance = 4
-	// After 2^stint enters one of few lets the others run.
-	stint = 6
 )
 
 // gains reports whether it paid to yield lately, or whether to try.
@@ -127,10 +126,7 @@ func (s *scheduler) soon() {
 
 // mindOthers lets one in so many look whether it is time to let others run.
 func (l *lane) mindOthers() {
-	f := l.flushed.Load()
-	if l.scheduler.few.Load() && oneIn(stint, f) {
-		runtime.Gosched()
-	} else if oneIn(glance, f) {
+	if oneIn(glance, l.flushed.Load()) {
 		l.takeBreak()
 	}
 }
