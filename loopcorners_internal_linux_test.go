@@ -1,7 +1,6 @@
 package rio
 
 import (
-	"context"
 	"errors"
 	"net"
 	"runtime"
@@ -177,27 +176,11 @@ func (b breaker) Closed(_ *Stream, err error) { b.closed <- err }
 
 // Abort is why a Stream ends, though its socket fails before the loop has come to that.
 func TestAbortIsWhyThoughThePeerResets(t *testing.T) {
-	r := openRing(t, nil)
-	l, err := r.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	b, done := breaker{make(chan error, 1)}, make(chan error, 1)
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	go func() { done <- l.Serve(ctx, &Server{Open: func(*Stream) Handler { return b }}) }()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	c.Write([]byte("x"))
-	if err := <-b.closed; !errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) {
-		t.Error(err)
-	}
-	stop()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	b := breaker{make(chan error, 1)}
+	handled(t, b, func(_ *loop, c net.Conn) {
+		c.Write([]byte("x"))
+		if err := <-b.closed; !errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) {
+			t.Error(err)
+		}
+	})
 }

@@ -164,7 +164,10 @@ func TestWhoWaitsLetsOthersRunInTime(t *testing.T) {
 }
 
 // onALoop calls f with a loop and a connection to it, whose bytes come back.
-func onALoop(t *testing.T, f func(on *loop, c net.Conn)) {
+func onALoop(t *testing.T, f func(on *loop, c net.Conn)) { handled(t, echoing{}, f) }
+
+// handled calls f with a loop, and a connection to it that is h's.
+func handled(t *testing.T, h Handler, f func(on *loop, c net.Conn)) {
 	r := openRing(t, nil)
 	l, err := r.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -177,7 +180,7 @@ func onALoop(t *testing.T, f func(on *loop, c net.Conn)) {
 	go func() {
 		done <- l.Serve(ctx, &Server{Loops: 1, Open: func(s *Stream) Handler {
 			opened <- s.loop
-			return echoing{}
+			return h
 		}})
 	}()
 	c, err := net.Dial("tcp", l.Addr().String())
