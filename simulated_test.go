@@ -21,7 +21,7 @@ var notSimulated = []leftOut{
 	{"they count what is allocated or mapped", `Test.*DoNotAllocate|Test.*DoesNotAllocate|TestDefaultRingCostsAtMost256KiB|TestWhatAnOperationInFlightCosts|TestTheStackOfAnIdleConnStaysSmall|` +
 		`TestCloseLeavesNoMappingsAndNoDescriptors|TestKernelHoldsThePagesOfBuffersUntilClose`},
 	{"they count what was submitted, or when it ended: here a request may be taken late, and more than once", `TestArmingLooksAtTheQueueOnceMore|` +
-		`TestFurtherOperationBlocksUntilAPlaceIsFree|TestStats.*|ExampleRing_Stats|TestBurstsOfCachedReadsGoTogether|TestBurstsOfOneFileAreNotAnothers|TestCachedReadsNeedNoEnter|TestOneEnterSubmitsAll|TestFewShareTheirEntersIfThatPays|TestFewLetEachOtherRun|TestDepthIsRoundedUp`},
+		`TestFurtherOperationBlocksUntilAPlaceIsFree|TestStats.*|ExampleRing_Stats|TestBurstsOfCachedReadsGoTogether|TestBurstsOfOneFileAreNotAnothers|TestCachedReadsNeedNoEnter|TestOneEnterSubmitsAll|TestFewShareTheirEntersIfThatPays|TestFewLetEachOtherRun|TestFilesReadWhatIsCached|TestDepthIsRoundedUp`},
 	{"IORING_SETUP_* flags, SQPoll", `TestCompletionsInterruptOnlyWhereThatHelps|TestTryWaitOfWhoSpinsCatchesUp|TestBadConfigsAreErrors|TestConfigThatCanNotBeIsRefused|TestCloseLetsOperationsOnRegularFilesFinish|` +
 		`TestDrainBeginsAfterAllEarlierOnesAndHoldsNoneUp|TestPendingReadStaysWithItsPipe|TestNoOperationReachesAnotherFile|TestFlagsThatTheRingCanLiveWithWork`},
 	{"the simulation duplicates descriptors, which drops fcntl locks and needs some to be free", `TestFcntlLocks.*|TestForeignFilesKeepTheirLocks|TestOutOfDescriptors|` +
