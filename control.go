@@ -1,45 +1,12 @@
 package rio
 
 import (
-	"errors"
-	"sync"
+	"net"
+	"os"
 	"syscall"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
 )
-
-// What RawConn.Control is, and does with its function, is up to whoever has made it: it may call that twice, never, or later, panic, or
-// say that it failed. What has been published is the kernel's all the same.
-
-// errUncalled is what a Control has done that says nothing else.
-var errUncalled = errors.New("RawConn.Control has not called its function")
-
-// control is raw.Control, but that calls f once, before it returns, or is an error; what it says after f is of no account. If somebody
-// else is at f when Control returns it waits for that.
-func control(raw syscall.RawConn, f func(fd uintptr)) error {
-	var mu sync.Mutex
-	called, over := false, false // over: or it won't be any more
-	end := func() bool {
-		mu.Lock()
-		defer mu.Unlock()
-		over = true
-		return called
-	}
-	defer end()
-	err := raw.Control(func(fd uintptr) {
-		mu.Lock()
-		defer mu.Unlock()
-		if !called && !over {
-			called = true
-			f(fd)
-		}
-	})
-	switch {
-	case end():
-		return nil
-	case err == nil:
-		return errUncalled
-	}
-	return err
-}
 
 // enterIn publishes o and submits it while raw keeps its descriptor open. It sets has when it has published o.
 func (r *Ring) enterIn(o *op, raw syscall.RawConn, has *bool) error {
@@ -51,7 +18,7 @@ func (r *Ring) enterIn(o *op, raw syscall.RawConn, has *bool) error {
 		r.unuse(enters)
 		r.follow()
 	}()
-	return control(raw, func(fd uintptr) {
+	return uring.Control(raw, func(fd uintptr) {
 		*has = true
 		enters = r.enterAs(o, fd)
 	})
@@ -76,4 +43,43 @@ func (r *Ring) enterAs(o *op, fd uintptr) (enters int) {
 	r.write(train{first: o, last: o, n: 1})
 	r.sq.mu.Unlock()
 	return enters + r.submitWith(patience{within: true}, r.k.SQ.Tail())
+}
+
+// resubmit starts a foreign operation once more; if its descriptor can't be had any more, that is how it ends. Whoever reads
+// completions does this: so what only others know runs in a goroutine of its own, which it may end.
+func (r *Ring) resubmit(o *op) {
+	has := false
+	again := func() {
+		if raw, err := o.x.file.SyscallConn(); err == nil {
+			r.enterIn(o, raw, &has)
+		}
+	}
+	switch o.x.file.(type) {
+	case *os.File, *net.TCPConn, *net.UDPConn, *net.UnixConn, *net.IPConn, *net.TCPListener, *net.UnixListener:
+		again()
+	default:
+		r.apart(again)
+	}
+	if has {
+		return // whatever Control has done then
+	}
+	r.lock()
+	o.state.Or(isFileClosed)
+	r.finish(o, errCanceled)
+	r.unlock()
+}
+
+// apart runs f, which may panic or end its goroutine, in one of its own.
+func (r *Ring) apart(f func()) {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		defer func() {
+			if p := recover(); p != nil {
+				r.log.Error("rio: a RawConn's Control panicked", "panic", p)
+			}
+		}()
+		f()
+	}()
+	<-gone
 }

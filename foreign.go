@@ -51,7 +51,7 @@ func (r *Ring) look(c *call, t *target) (err error) {
 	var domain int // not c: what goes into this closure goes to the heap, for the ring's own handles too
 	var sockErr error
 	bounded, socket, remote, connect := false, false, false, c.kind == kindConnect
-	err = control(t.raw, func(fd uintptr) {
+	err = uring.Control(t.raw, func(fd uintptr) {
 		if connect {
 			domain, sockErr = uring.Domain(int(fd))
 		} else {
@@ -158,18 +158,4 @@ func (r *Ring) abandon(o *op, gen uint64) {
 	r.await(o, nil)
 	o.retire()
 	r.recycle(o)
-}
-
-// resubmit starts a foreign operation once more; if its descriptor is closed by now, that is how it ends.
-func (r *Ring) resubmit(o *op) {
-	raw, err := o.x.file.SyscallConn()
-	if err == nil {
-		err = r.enterIn(o, raw, new(bool))
-	}
-	if err != nil {
-		r.lock()
-		o.state.Or(isFileClosed)
-		r.finish(o, errCanceled)
-		r.unlock()
-	}
 }

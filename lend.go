@@ -1,6 +1,10 @@
 package rio
 
-import "syscall"
+import (
+	"syscall"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
+)
 
 // lend puts o's file into the table of registered files, at its place (IORING_REGISTER_FILES_UPDATE).
 func (r *Ring) lend(o *op, raw syscall.RawConn) error {
@@ -9,7 +13,7 @@ func (r *Ring) lend(o *op, raw syscall.RawConn) error {
 		return k.Lend(place, o.x.file)
 	}
 	var regErr error
-	err := control(raw, func(fd uintptr) { regErr = r.setFile(place, int(fd)) })
+	err := uring.Control(raw, func(fd uintptr) { regErr = r.setFile(place, int(fd)) })
 	if err == nil {
 		err = regErr
 	}

@@ -19,7 +19,6 @@ var notOnThreads = []leftOut{
 	{"they break a ring by its descriptor", `TestBrokenRing.*|Test.*OfABrokenRing.*|TestWhatWasCancelledBeforeItBeganAgainDoesNot|TestRingBreaksUnderLoad|TestLoggerHearsOnceThatTheRingBroke`},
 	{"there is one lane, and no lock in the kernel to stand in line for", `TestLanesShareTheWork|TestSideLanesOpen.*`},
 	{"nothing is mapped, nothing in flight lies in the kernel", `TestKernelHoldsThePagesOfBuffersUntilClose|TestDefaultRingCostsAtMost256KiB|TestWhatAnOperationInFlightCosts|TestTheStackOfAnIdleConnStaysSmall|TestCloseLeavesNoMappingsAndNoDescriptors`},
-	{"a Control runs in a goroutine of its own", `TestAControlMayDoAnything`},
 	{"the table of lent files has no limit", `TestLoggerHearsOfFewPlacesForLentDescriptors`},
 	{"IORING_SETUP_* flags", `TestFlagsThatTheRingCanLiveWithWork`},
 }

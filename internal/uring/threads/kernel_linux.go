@@ -1,6 +1,7 @@
 package threads
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"syscall"
@@ -231,7 +232,7 @@ func (k *kernel) hold(f syscall.Conn) (lent, error) {
 	}
 	l := &lentDescriptor{}
 	var dupErr error
-	err = raw.Control(func(fd uintptr) {
+	err = uring.Control(raw, func(fd uintptr) {
 		if l.d = calls.Describe(int(fd)); !l.d.Bounded {
 			l.d.FD, dupErr = uring.Dup(int(fd))
 		}
@@ -247,15 +248,21 @@ func (k *kernel) hold(f syscall.Conn) (lent, error) {
 	}
 	began, end, gone := k.outside.newChan(), k.outside.newChan(), k.outside.newChan()
 	k.outside.run(func() {
-		err := raw.Control(func(fd uintptr) {
-			l.d.FD = int(fd)
+		held, err := false, uring.ErrUncalled // unless Control panics, or ends this goroutine
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("RawConn.Control panicked: %v", p)
+			}
+			if !held {
+				began <- err // it was closed meanwhile
+			}
+			gone <- nil
+		}()
+		err = uring.Control(raw, func(fd uintptr) {
+			l.d.FD, held = int(fd), true
 			began <- nil
 			<-end
 		})
-		if err != nil {
-			began <- err // it was closed meanwhile
-		}
-		gone <- nil
 	})
 	if err := <-began; err != nil {
 		return lent{}, err
