@@ -19,8 +19,8 @@ import (
 // what they can: with a goroutine for each connection that costs less than the ring, which is better with one P.
 type Conn struct {
 	handle
+	sotype        int // SOCK_*
 	rd, wr        half
-	sotype        int    // SOCK_*
 	foreign       bool   // accepted by somebody else's listener
 	network       string // as Dial or Listen was told; "": as the address says
 	id            uint64

@@ -13,19 +13,20 @@ import (
 type half struct {
 	turn sync.Mutex // who holds it has the operation
 
-	mu    sync.Mutex
-	at    time.Time // the deadline; zero: none
+	mu      sync.Mutex
+	at      time.Time                 // the deadline; zero: none
+	inbox   atomic.Pointer[inbox]     // of the loops; nil if there was none
+	ready   atomic.Pointer[readiness] // what waits on Go's poller do; nil if there was none
+	wanted  atomic.Int32              // who waits for the turn
+	unready bool                      // nothing can wait on ready; under turn
+	looping bool                      // a loop waits on ready; under mu
+	woken   bool                      // that is to end: ready has a deadline for it; likewise
+
+	// What follows isn't needed where nothing goes to the ring.
 	timer *time.Timer
 	op    *op // the operation that a deadline cancels
 	gen   uint64
 	moved func(time.Time) // is told where the deadline is, for who waits without an operation; nil if nobody does
-
-	inbox   atomic.Pointer[inbox]     // of the loops; nil if there was none
-	ready   atomic.Pointer[readiness] // what waits on Go's poller do; nil if there was none
-	unready bool                      // nothing can wait on ready; under turn
-	looping bool                      // a loop waits on ready; under mu
-	woken   bool                      // that is to end: ready has a deadline for it; likewise
-	wanted  atomic.Int32              // who waits for the turn
 }
 
 // setDeadline moves the deadline, for the operation that is pending too.

@@ -9,22 +9,24 @@ import (
 // A handle is a descriptor that the ring owns. It counts the operations on it, from before they are started until their
 // CQE, and is closed when there are none: so an operation may reach the kernel late, and still meets this file.
 type handle struct {
+	idle chan struct{} // gets a token when a closing handle has no operations left; made by close
+	once sync.Once
+	err  error // of close(2)
+
+	// What each operation looks at lies together, with what follows a handle: thousands of them don't stay in the cache.
+	cold    atomic.Int32 // how many reads not to try the page cache for
+	chilled atomic.Int32 // how many that were, the last time
+	crowded atomic.Int32 // likewise, because several were started at once
+	syncErr atomic.Int32 // the errno of the first sync that failed
+	bounded bool         // a regular file or block device: what is begun on it ends by itself
+	direct  bool         // O_DIRECT
+	durable bool         // O_DSYNC, or O_SYNC
+	remote  bool         // somebody else answers, perhaps never
+	socket  bool
+	memory  bool         // it lies there: reads wait for no device
+	refs    atomic.Int64 // operations, and handleClosing
 	r       *Ring
 	fd      int
-	bounded bool // a regular file or block device: what is begun on it ends by itself
-	direct  bool // O_DIRECT
-	durable bool // O_DSYNC, or O_SYNC
-	remote  bool // somebody else answers, perhaps never
-	socket  bool
-	memory  bool          // it lies there: reads wait for no device
-	cold    atomic.Int32  // how many reads not to try the page cache for
-	chilled atomic.Int32  // how many that were, the last time
-	crowded atomic.Int32  // likewise, because several were started at once
-	syncErr atomic.Int32  // the errno of the first sync that failed
-	refs    atomic.Int64  // operations, and handleClosing
-	idle    chan struct{} // gets a token when a closing handle has no operations left; made by close
-	once    sync.Once
-	err     error // of close(2)
 }
 
 const handleClosing = 1 << 62

@@ -19,22 +19,21 @@ import (
 
 // A readiness is what a Conn's Reads, and loops over Received, wait on. Its file owns the descriptor.
 type readiness struct {
+	raw syscall.RawConn
+	try func(fd uintptr) bool
+
+	// Whose turn of the half it is. All that a Read needs is one line of the cache.
+	buf    []byte
+	waited atomic.Uint64 // twice how often somebody had to, for all to see; odd: somebody does
+	res    int32         // of the last recv; below 0: its errno
+	waits  bool
+	lends  bool // buf is lent, and given back before it waits
+	dead   bool // the Ring is closed, or broken: nobody may wait any more; under mu
+
+	lent *[receivingSize]byte
 	file *os.File
-	raw  syscall.RawConn
-	try  func(fd uintptr) bool
-
-	// Whose turn of the half it is.
-	buf   []byte
-	n     int
-	errno syscall.Errno
-	waits bool
-	lends bool // buf is lent, and given back before it waits
-	lent  *[receivingSize]byte
-
-	begun, ended atomic.Uint64 // who had to wait
-
 	mu   sync.Mutex
-	dead bool // the Ring is closed, or broken: nobody may wait any more
+	_    [32]byte // of this size it begins at a line
 }
 
 // newReadiness makes one for the socket fd; ok is false if nothing can wait on it.
@@ -46,7 +45,9 @@ func newReadiness(fd int) (w *readiness, ok bool) {
 				w.lent = receiving.Get().(*[receivingSize]byte)
 				w.buf = w.lent[:]
 			}
-			switch w.n, w.errno = uring.RecvNow(int(fd), w.buf); w.errno {
+			n, errno := uring.RecvNow(int(fd), w.buf)
+			w.res = int32(n)
+			switch errno {
 			case syscall.EINTR:
 				w.unlend()
 				continue
@@ -54,9 +55,12 @@ func newReadiness(fd int) (w *readiness, ok bool) {
 				w.unlend()
 				if !w.waits {
 					w.waits = true
-					w.begun.Add(1)
+					w.waited.Add(1)
 				}
 				return false
+			case 0:
+			default:
+				w.res = -int32(errno)
 			}
 			return true
 		}
@@ -111,19 +115,19 @@ func (w *readiness) read(p []byte) (int, error) {
 	p, w.buf = w.buf, nil
 	if w.waits {
 		w.waits = false
-		w.ended.Add(1)
+		w.waited.Add(1)
 	}
 	if err != nil {
 		return 0, err
 	}
-	if w.errno != 0 {
-		return 0, os.NewSyscallError("recv", w.errno)
+	if w.res < 0 {
+		return 0, os.NewSyscallError("recv", syscall.Errno(-w.res))
 	}
 	if uring.Race {
 		uring.RaceJoin() // what the peer did before it sent is seen, as with package net
-		uring.RaceAccess(p[:w.n], true)
+		uring.RaceAccess(p[:w.res], true)
 	}
-	return w.n, nil
+	return int(w.res), nil
 }
 
 // byPoller reports whether Conns are to wait on Go's poller for what they receive.

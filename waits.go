@@ -26,7 +26,7 @@ func (s *waits) remove(w *readiness) {
 	defer s.mu.Unlock()
 	if _, ok := s.m[w]; ok {
 		delete(s.m, w)
-		s.gone += w.begun.Load()
+		s.gone += (w.waited.Load() + 1) / 2
 	}
 }
 
@@ -37,8 +37,9 @@ func (s *waits) count(t *Stats) {
 	t.Completed += s.gone
 	t.Started += s.gone
 	for w := range s.m {
-		t.Completed += w.ended.Load() // first: nothing ends before it has begun
-		t.Started += w.begun.Load()
+		n := w.waited.Load()
+		t.Completed += n / 2
+		t.Started += (n + 1) / 2
 	}
 }
 
@@ -56,7 +57,7 @@ func (s *waits) settle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for w := range s.m {
-		for w.ended.Load() != w.begun.Load() {
+		for w.waited.Load()%2 != 0 {
 			runtime.Gosched()
 		}
 	}
