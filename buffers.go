@@ -53,7 +53,7 @@ func (o *op) misaligned() bool {
 	direct := false
 	if o.x != nil && o.x.file != nil {
 		if rc, err := o.x.file.SyscallConn(); err == nil {
-			rc.Control(func(fd uintptr) { direct = uring.FileFlags(int(fd))&uring.FileDirect != 0 })
+			uring.Control(rc, func(fd uintptr) { direct = uring.FileFlags(int(fd))&uring.FileDirect != 0 })
 		}
 	}
 	return direct

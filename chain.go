@@ -1,6 +1,7 @@
 package rio
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -71,15 +72,21 @@ func (c *Chain) Submit() error {
 		return invalid("Chain.Submit", "the Chain has been submitted already")
 	}
 	c.done = true
-	err := c.r.submitChain(c)
-	if err != nil {
-		for _, p := range c.ps {
-			p.refuse(err)
+	err := errOddControl // unless a Control panics, or ends its goroutine
+	defer func() {
+		if err != nil {
+			for _, p := range c.ps {
+				p.refuse(err)
+			}
 		}
-	}
-	c.calls = nil
+		c.calls = nil
+	}()
+	err = c.r.submitChain(c)
 	return err
 }
+
+// errOddControl is why a Chain was not submitted whose Submit has not returned.
+var errOddControl = errors.New("rio: Chain.Submit: a RawConn's Control has not returned")
 
 func (r *Ring) submitChain(c *Chain) error {
 	if err := r.made("Chain.Submit"); err != nil {

@@ -132,7 +132,78 @@ func TestAControlMayDoAnything(t *testing.T) {
 	}
 }
 
-// The same where an operation is begun again: by whoever reads completions, whom it must not touch. A send that finds no room first
+// What follows a Link that is lost to a Control is cancelled, as it is if that has failed.
+func TestLinkIsNotLostWithItsControl(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "data")
+	if err := os.WriteFile(name, []byte("0123456789"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, c := range oddControls[:2] {
+		for at := 1; at <= 2; at++ {
+			t.Run(c.does, func(t *testing.T) {
+				r := newRing(t, nil)
+				o := &odd{File: file, at: at, does: c.f}
+				ended := make(chan any)
+				go func() {
+					defer func() { ended <- recover() }()
+					r.ReadAt(o, make([]byte, 10), 0, rio.Link)
+				}()
+				if e := <-ended; e != nil && e != errOdd {
+					t.Fatal(e)
+				}
+				if n, err := r.WriteAt(file, []byte("X"), 0).Wait(); o.n >= at && !errors.Is(err, syscall.ECANCELED) {
+					t.Errorf("the next: %d, %v", n, err)
+				}
+				if n, err := r.WriteAt(file, []byte("0"), 0).Wait(); n != 1 || err != nil {
+					t.Errorf("the one behind: %d, %v", n, err)
+				}
+			})
+		}
+	}
+}
+
+// Who waits for a Chain's operations hears of it if its Submit is lost to a Control.
+func TestChainIsRefusedIfItsControlIsLost(t *testing.T) {
+	file, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, c := range oddControls[:2] {
+		for at := 1; at <= 2; at++ {
+			t.Run(c.does, func(t *testing.T) {
+				r := newRing(t, nil)
+				chain := r.Chain()
+				nop := chain.Nop()
+				o := &odd{File: file, at: at, does: c.f}
+				read := chain.ReadAt(o, make([]byte, 10), 0)
+				done := nop.Done()
+				ended := make(chan any)
+				go func() {
+					defer func() { ended <- recover() }()
+					chain.Submit()
+				}()
+				if e := <-ended; e != nil && e != errOdd {
+					t.Fatal(e)
+				}
+				<-done
+				if _, err := read.Wait(); o.n >= at && (err == nil || !strings.Contains(err.Error(), "Control")) {
+					t.Error(err)
+				}
+				if s := r.Stats(); s.InFlight != 0 {
+					t.Errorf("%d are in flight", s.InFlight)
+				}
+			})
+		}
+	}
+}
+
+// A Control may do anything where an operation is begun again, too: by whoever reads completions, whom it must not touch. A send that finds no room first
 // polls, and then is sent once more.
 func TestAControlMayDoAnythingToWhatBeginsAgain(t *testing.T) {
 	for _, c := range oddControls {

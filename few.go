@@ -2,7 +2,6 @@ package rio
 
 import (
 	"cmp"
-	"runtime"
 	"time"
 )
 
@@ -20,10 +19,17 @@ const tooMany, maxTrials = 8, 8
 const stint = 6
 
 // takeTurns does that. Its caller has just had a result: who is let run for a trial has something to start then, which counts.
+// But not if that has taken long lately: there is somebody who computes, and would have the P for 10 ms each time.
 func (l *lane) takeTurns() {
-	if l.scheduler.few.Load() && oneIn(stint, l.flushed.Load()) {
-		runtime.Gosched()
+	s := &l.scheduler
+	if !s.few.Load() || !oneIn(stint, l.flushed.Load()) {
+		return
 	}
+	if n := s.shy.Load(); n > 0 {
+		s.shy.Store(n - 1)
+		return
+	}
+	s.timed(l)
 }
 
 // pays reports whether sharing an enter may, as far as is known: one in 2^probe tries anew.

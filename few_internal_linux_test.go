@@ -95,6 +95,9 @@ func TestFewLetEachOtherRun(t *testing.T) {
 				if n := done[1-me].Load(); n != others {
 					run, others = 0, n
 				}
+				if r.scheduler.shy.Load() > 0 {
+					run = 0 // other processes have the processor
+				}
 				if run++; i > 50000 && others < 90000 && run > longest.Load() { // they have met, and the other is there still
 					longest.Store(run)
 				}
@@ -105,6 +108,39 @@ func TestFewLetEachOtherRun(t *testing.T) {
 	if n := longest.Load(); n < 2 || n > 5000 {
 		t.Errorf("%d operations without the other", n)
 	}
+}
+
+// But not where somebody computes, who would have the P for 10 ms each time.
+func TestFewAreShyOfWhoComputes(t *testing.T) {
+	notUnderRace(t)
+	firstLaneOnly(t)
+	unswept(t)
+	withProcs(t, 1)
+	r := openRing(t, nil)
+	var over atomic.Bool
+	var gone sync.WaitGroup
+	gone.Go(func() {
+		for !over.Load() {
+		}
+	})
+	defer gone.Wait()
+	defer over.Store(true)
+	nops := 0
+	until := func(what string, reached func(shy int32) bool) {
+		for tries := 0; !reached(r.scheduler.shy.Load()); tries++ {
+			if tries == 10000 {
+				t.Fatalf("not %s: %d NOPs", what, nops)
+			}
+			r.scheduler.few.Store(true)
+			if _, err := r.Nop().Wait(); err != nil {
+				t.Fatal(err)
+			}
+			nops++
+		}
+	}
+	until("shy", func(shy int32) bool { return shy > 0 })
+	first := r.scheduler.shy.Load()
+	until("less so with each turn that it doesn't take", func(shy int32) bool { return shy < first-5 })
 }
 
 // Few goroutines whose operations end in their enter have one each, where sleeping and being woken costs more than that saves;

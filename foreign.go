@@ -93,6 +93,12 @@ func (o *op) setForeign(r *Ring, t *target) {
 // beginForeign is begin for a descriptor that is not the ring's own.
 func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (o *op, gen uint64, err error) {
 	t := target{file: file}
+	has := false // the kernel, or the order, has o
+	defer func() {
+		if !has && err == nil { // a Control has panicked, or ended its goroutine: start won't say that it has failed
+			r.missed(ord)
+		}
+	}()
 	if err := r.look(c, &t); err != nil {
 		return nil, 0, err
 	}
@@ -123,7 +129,6 @@ func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (o *op, ge
 	gen = o.gen()
 	o.setForeign(r, &t)
 	r.sq.mu.Unlock()
-	has := false // the kernel, or the order, has o
 	defer func(o *op, gen uint64) {
 		if !has { // an error; or Control has panicked, or ended its goroutine
 			r.abandon(o, gen)
