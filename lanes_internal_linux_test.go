@@ -125,6 +125,7 @@ func TestSideLanesOpenForManyWhoWaitForEachOther(t *testing.T) {
 	}
 	defer func(n uint64) { crowd = n }(crowd)
 	crowd = 8
+	setHandOver(t, 0) // on a machine that has other things to do they may be too few at a time to wait for each other
 	r, err := New(nil)
 	if err != nil {
 		t.Fatal(err)
