@@ -263,7 +263,7 @@ func TestHijackedConnectionsTalk(t *testing.T) {
 
 func TestReadHeaderTimeoutEndsASlowClient(t *testing.T) {
 	networks(t, func(t *testing.T, network string) {
-		s := start(t, network, 4, sum, func(s *site) { s.Config.ReadHeaderTimeout = 50 * time.Millisecond })
+		s := start(t, network, 4, sum, func(s *site) { s.Config.ReadHeaderTimeout = 500 * time.Millisecond }) // time enough for who is in time, on a slow machine, too
 		c, err := s.r.Dial(t.Context(), network, s.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
