@@ -8,19 +8,28 @@ import (
 	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
-// enterIn publishes o and submits it while raw keeps its descriptor open. It sets has when it has published o.
-func (r *Ring) enterIn(o *op, raw syscall.RawConn, has *bool) error {
+// abroad is how far an operation has got that is submitted in somebody's Control.
+type abroad struct {
+	has  bool // it is published
+	ours bool // who runs is the ring, not Control
+}
+
+// enterIn publishes o and submits it while raw keeps its descriptor open.
+func (r *Ring) enterIn(o *op, raw syscall.RawConn, e *abroad) error {
 	if !r.use() {
 		return ErrClosed
 	}
 	enters := 0
 	defer func() {
+		e.ours = true
 		r.unuse(enters)
 		r.follow()
+		e.ours = false
 	}()
 	return uring.Control(raw, func(fd uintptr) {
-		*has = true
+		e.has, e.ours = true, true
 		enters = r.enterAs(o, fd)
+		e.ours = false
 	})
 }
 
@@ -48,19 +57,19 @@ func (r *Ring) enterAs(o *op, fd uintptr) (enters int) {
 // resubmit starts a foreign operation once more; if its descriptor can't be had any more, that is how it ends. Whoever reads
 // completions does this: so what only others know runs in a goroutine of its own, which it may end.
 func (r *Ring) resubmit(o *op) {
-	has := false
+	var e abroad
 	again := func() {
 		if raw, err := o.x.file.SyscallConn(); err == nil {
-			r.enterIn(o, raw, &has)
+			r.enterIn(o, raw, &e)
 		}
 	}
 	switch o.x.file.(type) {
 	case *os.File, *net.TCPConn, *net.UDPConn, *net.UnixConn, *net.IPConn, *net.TCPListener, *net.UnixListener:
 		again()
 	default:
-		r.apart(again)
+		r.apart(again, &e)
 	}
-	if has {
+	if e.has {
 		return // whatever Control has done then
 	}
 	r.lock()
@@ -69,12 +78,15 @@ func (r *Ring) resubmit(o *op) {
 	r.unlock()
 }
 
-// apart runs f, which may panic or end its goroutine, in one of its own.
-func (r *Ring) apart(f func()) {
+// apart runs f, which may panic or end its goroutine, in one of its own. A panic of the ring's stays one.
+func (r *Ring) apart(f func(), e *abroad) {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
 		defer func() {
+			if e.ours {
+				return
+			}
 			if p := recover(); p != nil {
 				r.log.Error("rio: a RawConn's Control panicked", "panic", p)
 			}

@@ -93,9 +93,9 @@ func (o *op) setForeign(r *Ring, t *target) {
 // beginForeign is begin for a descriptor that is not the ring's own.
 func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (o *op, gen uint64, err error) {
 	t := target{file: file}
-	has := false // the kernel, or the order, has o
+	var e abroad
 	defer func() {
-		if !has && err == nil { // a Control has panicked, or ended its goroutine: start won't say that it has failed
+		if !e.has && err == nil { // a Control has panicked, or ended its goroutine: start won't say that it has failed
 			r.missed(ord)
 		}
 	}()
@@ -130,7 +130,7 @@ func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (o *op, ge
 	o.setForeign(r, &t)
 	r.sq.mu.Unlock()
 	defer func(o *op, gen uint64) {
-		if !has { // an error; or Control has panicked, or ended its goroutine
+		if !e.has { // an error; or Control has panicked, or ended its goroutine
 			r.abandon(o, gen)
 		}
 	}(o, gen)
@@ -139,10 +139,10 @@ func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (o *op, ge
 			r.sq.mu.Lock()
 			r.place(o, ord, false)
 			r.sq.mu.Unlock()
-			has = true
+			e.has = true
 		}
 	} else {
-		err = r.enterIn(o, t.raw, &has)
+		err = r.enterIn(o, t.raw, &e)
 	}
 	if err != nil {
 		return nil, 0, foreignError(kinds[c.kind].name, err)
