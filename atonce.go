@@ -35,6 +35,8 @@ type results struct {
 	missed int     // how often in a row none was free
 	found  int     // how often in a row one was, for the same file
 	last   *handle // that file
+	ended  uint8   // how many have, since one has looked whether to rest
+	rests  rests
 }
 
 // forgotten is after how many reads in a row that found none free the next is given up: its result may never be taken.
@@ -91,7 +93,7 @@ func (r *results) put(a *atOnce, h *handle, n int) (o *op, gen uint64) {
 	r.next = (r.next + 1) % burst
 	o.res, gen = int32(n), uint64(o.born)
 	o.born++ // the generation in which it is free again
-	a.counts[r.stripe].n.Add(1)
+	r.ends(a)
 	o.state.Store(gen<<genShift | uint64(uint32(n))<<resShift | isDone | isPlain)
 	return o, gen
 }
@@ -108,11 +110,22 @@ func (r *Ring) ended(n int) (o *op, gen uint64) {
 	return o, s >> genShift
 }
 
-// add counts one that needed no op.
-func (a *atOnce) add() {
-	r := a.get()
+// ends counts one.
+func (r *results) ends(a *atOnce) {
 	a.counts[r.stripe].n.Add(1)
-	a.local.Put(r)
+	r.ended++
+}
+
+// putBack lets others have a, and its caller rest, if it is time to: who goes on so never lets go of his P.
+func (r *Ring) putBack(a *results) {
+	rest := a.ended >= often
+	if rest {
+		a.ended = 0
+	}
+	r.atOnce.local.Put(a)
+	if rest {
+		a.rests.look(r)
+	}
 }
 
 // count is how many there were.

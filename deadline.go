@@ -21,6 +21,7 @@ type half struct {
 	unready bool                      // nothing can wait on ready; under turn
 	looping bool                      // a loop waits on ready; under mu
 	woken   bool                      // that is to end: ready has a deadline for it; likewise
+	often   uint8                     // how many sends were done at once; under turn
 
 	// What follows isn't needed where nothing goes to the ring.
 	timer *time.Timer

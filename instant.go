@@ -36,6 +36,10 @@ func (d *half) sendNow(h *handle, p []byte) (int, error) {
 	n, errno := uring.SendNow(h.fd, p)
 	switch errno {
 	case 0:
+		if d.often++; d.often >= often {
+			d.often = 0
+			h.r.respite()
+		}
 		return n, nil
 	case syscall.EINTR, syscall.EAGAIN, syscall.EBADF: // the last one from what is not a descriptor of this kernel
 		return 0, syscall.EAGAIN
@@ -75,8 +79,8 @@ func (r *Ring) doNow(c *call, h *handle) (o *op, gen uint64, done bool) {
 			h.crowded.Store(0)
 		}
 	}
-	r.atOnce.local.Put(a)
 	h.put()
+	r.putBack(a)
 	return o, gen, o != nil
 }
 
@@ -87,10 +91,13 @@ func (f *File) readHere(c *call) (n int, ok bool) {
 	if !f.mayBeNow(c, true) || uring.Race || r.profile != nil || r.k.Flags&uring.SetupIOPoll != 0 || r.closing.Load() || !f.get() {
 		return 0, false
 	}
-	if n, ok = f.now(c); ok {
-		r.atOnce.add()
-	}
+	n, ok = f.now(c)
 	f.put()
+	if ok { // nothing but to be counted
+		a := r.atOnce.get()
+		a.ends(&r.atOnce)
+		r.putBack(a)
+	}
 	return n, ok
 }
 

@@ -2,7 +2,6 @@ package rio
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -27,8 +26,9 @@ type readiness struct {
 	waited atomic.Uint64 // twice how often somebody had to, for all to see; odd: somebody does
 	res    int32         // of the last recv; below 0: its errno
 	waits  bool
-	lends  bool // buf is lent, and given back before it waits
-	dead   bool // the Ring is closed, or broken: nobody may wait any more; under mu
+	lends  bool  // buf is lent, and given back before it waits
+	dead   bool  // the Ring is closed, or broken: nobody may wait any more; under mu
+	often  uint8 // how often nobody had to wait, in a row
 
 	lent *[receivingSize]byte
 	file *os.File
@@ -116,6 +116,9 @@ func (w *readiness) read(p []byte) (int, error) {
 	if w.waits {
 		w.waits = false
 		w.waited.Add(1)
+		w.often = 0
+	} else {
+		w.often++
 	}
 	if err != nil {
 		return 0, err
@@ -147,6 +150,10 @@ func (d *half) poll(h *handle, p []byte) (int, error) {
 	n, err := w.read(p)
 	switch {
 	case err == nil:
+		if w.often >= often {
+			w.often = 0
+			h.r.respite()
+		}
 		return n, nil
 	case h.closed():
 		return 0, h.closedError()
@@ -176,19 +183,4 @@ func (d *half) waitable(h *handle) *readiness {
 		return nil
 	}
 	return w
-}
-
-// closeFD closes c's descriptor.
-func (c *Conn) closeFD() error {
-	w := c.rd.ready.Load()
-	if w == nil {
-		return uring.CloseFD(c.fd)
-	}
-	err := w.file.Close()
-	c.r.waits.remove(w)
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		err = os.NewSyscallError("close", pe.Err)
-	}
-	return err
 }

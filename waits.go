@@ -1,8 +1,13 @@
 package rio
 
 import (
+	"errors"
+	"io/fs"
+	"os"
 	"runtime"
 	"sync"
+
+	"github.com/seed-9c58b644/rio/internal/uring"
 )
 
 // waits are what the Conns of a Ring wait on, for its Close to end.
@@ -61,4 +66,19 @@ func (s *waits) settle() {
 			runtime.Gosched()
 		}
 	}
+}
+
+// closeFD closes c's descriptor.
+func (c *Conn) closeFD() error {
+	w := c.rd.ready.Load()
+	if w == nil {
+		return uring.CloseFD(c.fd)
+	}
+	err := w.file.Close()
+	c.r.waits.remove(w)
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = os.NewSyscallError("close", pe.Err)
+	}
+	return err
 }
