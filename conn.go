@@ -159,6 +159,10 @@ func (c *Conn) Write(p []byte) (n int, err error) {
 		if err != nil {
 			return n, c.opError("write", err)
 		}
+		if c.wr.often >= often {
+			c.wr.often = 0
+			c.r.respite()
+		}
 		if n += m; n >= len(p) {
 			return n, nil
 		}

@@ -36,10 +36,7 @@ func (d *half) sendNow(h *handle, p []byte) (int, error) {
 	n, errno := uring.SendNow(h.fd, p)
 	switch errno {
 	case 0:
-		if d.often++; d.often >= often {
-			d.often = 0
-			h.r.respite()
-		}
+		d.often++
 		return n, nil
 	case syscall.EINTR, syscall.EAGAIN, syscall.EBADF: // the last one from what is not a descriptor of this kernel
 		return 0, syscall.EAGAIN
