@@ -83,6 +83,9 @@ func (t *taker) poll(ctx context.Context) (s shot, ok bool, err error) {
 	} else {
 		buf, n, err = w.receive()
 	}
+	if err == nil {
+		w.rest(t.h.r)
+	}
 	switch {
 	case err == nil && t.never:
 		t.first = false

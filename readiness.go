@@ -133,6 +133,14 @@ func (w *readiness) read(p []byte) (int, error) {
 	return int(w.res), nil
 }
 
+// rest lets others run if it is time to.
+func (w *readiness) rest(r *Ring) {
+	if w.often >= often {
+		w.often = 0
+		r.respite()
+	}
+}
+
 // byPoller reports whether Conns are to wait on Go's poller for what they receive.
 func (r *Ring) byPoller() bool {
 	return r.procs.Load() > 1 && r.linux && r.profile == nil && !inflight.on.Load() && !r.closing.Load()
@@ -150,10 +158,7 @@ func (d *half) poll(h *handle, p []byte) (int, error) {
 	n, err := w.read(p)
 	switch {
 	case err == nil:
-		if w.often >= often {
-			w.often = 0
-			h.r.respite()
-		}
+		w.rest(h.r)
 		return n, nil
 	case h.closed():
 		return 0, h.closedError()

@@ -47,6 +47,13 @@ func TestWhatIsDoneAtOnceLetsOthersRun(t *testing.T) {
 		{"File.ReadAt", func() error { _, err := f.ReadAt(p, 0); return err }},
 		{"Ring.ReadAt", func() error { _, err := r.ReadAt(f, p, 0).Wait(); return err }},
 		{"Conn.Read", func() error { _, err := b.Read(p); return err }},
+		{"Conn.Received", func() error {
+			uring.SendNow(a.fd, p)
+			for _, err := range b.Received(t.Context()) {
+				return err
+			}
+			return nil
+		}},
 		{"Conn.Write", func() error {
 			_, err := a.Write(p)
 			uring.RecvNow(b.fd, drained)
