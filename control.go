@@ -21,10 +21,11 @@ func (r *Ring) enterIn(o *op, raw syscall.RawConn, e *abroad) error {
 	}
 	enters := 0
 	defer func() {
+		ours := e.ours // a panic of the ring's is on its way
 		e.ours = true
 		r.unuse(enters)
 		r.follow()
-		e.ours = false
+		e.ours = ours
 	}()
 	return uring.Control(raw, func(fd uintptr) {
 		e.has, e.ours = true, true

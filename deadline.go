@@ -23,7 +23,7 @@ type half struct {
 	woken   bool                      // that is to end: ready has a deadline for it; likewise
 	often   uint8                     // how many sends were done at once; under turn
 
-	// What follows isn't needed where nothing goes to the ring.
+	// What follows is not looked at for each message.
 	timer *time.Timer
 	op    *op // the operation that a deadline cancels
 	gen   uint64

@@ -95,13 +95,14 @@ func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (o *op, ge
 	t := target{file: file}
 	var e abroad
 	defer func() {
-		if !e.has && err == nil { // a Control has panicked, or ended its goroutine: start won't say that it has failed
+		if !e.has && !e.ours && err == nil { // a Control has panicked, or ended its goroutine: start won't say that it has failed
 			r.missed(ord)
 		}
 	}()
 	if err := r.look(c, &t); err != nil {
 		return nil, 0, err
 	}
+	e.ours = true // what panics now may hold locks
 	// Syncs, fallocates and what somebody else answers start on a worker of the kernel, after enter: they look the descriptor
 	// up there.
 	worker := !kinds[c.kind].breaks || t.remote
@@ -129,6 +130,7 @@ func (r *Ring) beginForeign(c *call, file syscall.Conn, ord Ordering) (o *op, ge
 	gen = o.gen()
 	o.setForeign(r, &t)
 	r.sq.mu.Unlock()
+	e.ours = false
 	defer func(o *op, gen uint64) {
 		if !e.has { // an error; or Control has panicked, or ended its goroutine
 			r.abandon(o, gen)

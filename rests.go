@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The runtime is not told of what is done at once. So its monitor doesn't take the P of who goes from one such system call to the next,
+// The runtime is not told of most of what is done at once. So its monitor doesn't take the P of who goes from one such system call to the next,
 // and all others there would wait until he is preempted, after 10 ms, as if he computed. Therefore he lets them run now and then.
 
 // rests are those of a P's goroutines. Like breaks, they are fewer beside somebody who computes: he has the P for 10 ms each time.
@@ -35,12 +35,8 @@ func (r *Ring) respite() {
 func (b *rests) look(r *Ring) {
 	now, next := int64(time.Since(r.born)), b.next.Load()
 	switch {
-	case now-b.seen.Swap(now) > int64(restAfter): // others have run; or nothing was to be done
-		if b.out.Load() > 0 {
-			b.seldom(now)
-		} else if next < now+int64(restAfter) {
-			b.next.Store(now + int64(restAfter))
-		}
+	case now-b.seen.Swap(now) > int64(restAfter) && b.out.Load() > 0: // somebody else has run, who is in no hurry
+		b.seldom(now)
 		return
 	case now < next || !b.next.CompareAndSwap(next, now+int64(restAfter)):
 		return

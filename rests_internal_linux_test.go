@@ -134,8 +134,8 @@ func TestRestsAreFewBesideWhoComputes(t *testing.T) {
 				break
 			}
 		}
-		if now := int64(time.Since(r.born)); b.next.Load() < now+int64(4*slice) {
-			t.Errorf("%s: the next is in %v", who, time.Duration(b.next.Load()-now))
+		if next := b.seen.Load() + int64(8*slice); b.next.Load() != next {
+			t.Errorf("%s: the next is at %d, not at %d", who, b.next.Load(), next)
 		}
 	}
 	b.next.Store(1 << 62)
