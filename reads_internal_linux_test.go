@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -297,7 +298,10 @@ func TestCloseWaitsForReadsOfMemory(t *testing.T) {
 			}
 		}
 	}()
-	until(t, "it is counted", func() bool { return r.reads.now.Load() > 0 })
+	// With one P who reads lets others run between two reads, mostly.
+	until(t, "it is counted", func() bool {
+		return r.reads.now.Load() > 0 || runtime.GOMAXPROCS(0) == 1 && r.atOnce.count() > 0
+	})
 	r.Close()
 	if n := r.reads.now.Load(); n > 0 {
 		t.Error(n, "reads, and the Ring is closed")
