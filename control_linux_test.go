@@ -132,6 +132,19 @@ func TestAControlMayDoAnything(t *testing.T) {
 	}
 }
 
+// lose runs start, which a Control ends by a panic, or with its goroutine.
+func lose(t *testing.T, start func()) {
+	t.Helper()
+	ended := make(chan any)
+	go func() {
+		defer func() { ended <- recover() }()
+		start()
+	}()
+	if e := <-ended; e != nil && e != errOdd {
+		t.Fatal(e)
+	}
+}
+
 // What follows a Link that is lost to a Control is cancelled, as it is if that has failed.
 func TestLinkIsNotLostWithItsControl(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "data")
@@ -148,14 +161,7 @@ func TestLinkIsNotLostWithItsControl(t *testing.T) {
 			t.Run(c.does, func(t *testing.T) {
 				r := newRing(t, nil)
 				o := &odd{File: file, at: at, does: c.f}
-				ended := make(chan any)
-				go func() {
-					defer func() { ended <- recover() }()
-					r.ReadAt(o, make([]byte, 10), 0, rio.Link)
-				}()
-				if e := <-ended; e != nil && e != errOdd {
-					t.Fatal(e)
-				}
+				lose(t, func() { r.ReadAt(o, make([]byte, 10), 0, rio.Link) })
 				if n, err := r.WriteAt(file, []byte("X"), 0).Wait(); o.n >= at && !errors.Is(err, syscall.ECANCELED) {
 					t.Errorf("the next: %d, %v", n, err)
 				}
@@ -183,14 +189,7 @@ func TestChainIsRefusedIfItsControlIsLost(t *testing.T) {
 				o := &odd{File: file, at: at, does: c.f}
 				read := chain.ReadAt(o, make([]byte, 10), 0)
 				done := nop.Done()
-				ended := make(chan any)
-				go func() {
-					defer func() { ended <- recover() }()
-					chain.Submit()
-				}()
-				if e := <-ended; e != nil && e != errOdd {
-					t.Fatal(e)
-				}
+				lose(t, func() { chain.Submit() })
 				<-done
 				if _, err := read.Wait(); o.n >= at && (err == nil || !strings.Contains(err.Error(), "Control")) {
 					t.Error(err)
